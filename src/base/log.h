@@ -1,0 +1,23 @@
+/* log: one line an event on stderr, for people: "berth: warning: …".
+ *
+ * Never:  fails its caller. A line that cannot be written is dropped and counted.
+ */
+#pragma once
+#include "base/check.h"
+
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+
+/* Set once, before threads start. program: static string. fd: where lines go (stderr by default). */
+void log_init(const char *program, enum log_level most, int fd);
+
+void log_write(enum log_level level, const char *fmt, ...) PRINTF(2, 3);
+
+/* Lines that could not be written so far. */
+uint64_t log_dropped(void);
+
+#define log_error(...)   log_write(LOG_ERROR, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)
+#define log_info(...)    log_write(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)   log_write(LOG_DEBUG, __VA_ARGS__)

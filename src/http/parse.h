@@ -1,0 +1,121 @@
+/* parse: heads of HTTP/1.0 and HTTP/1.1 messages, strictly (RFC 9112), without I/O and without state.
+ *
+ * A head is parsed in one go from the bytes that are there: PARSE_MORE asks to come again with more of them, from the same start.
+ * Everything in struct http_head is an offset from that start or a slice of it, so it is good as long as the bytes stay.
+ * Never:  allocates, copies, reads past `len`, accepts what two implementations could read differently.
+ *
+ * Refused (PARSE_BAD): a bare CR or LF in place of CRLF, obs-fold, space before the colon or around the start line's parts, an empty or
+ * non-token field name, NUL, CR, LF or other control bytes except HTAB in values, Transfer-Encoding beside Content-Length, in a 1.0 message, or whose last
+ * coding is not one "chunked", Content-Length that is no number, is repeated with another value or over INT64_MAX, a missing or doubled Host in
+ * a 1.1 request, or one that is no host (RFC 9112 §3.2), a target that is neither origin-form, absolute-form (http, https), "*" with OPTIONS, nor
+ * authority-form with CONNECT; control bytes, spaces and bytes over 0x7e in a target.
+ * One empty line (CRLF) before a request line is skipped (RFC 9112 §2.2).
+ */
+#pragma once
+#include "base/check.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum parse_status { PARSE_OK, PARSE_MORE, PARSE_BAD };
+
+/* Why a head was refused, and the status that says so to the client. */
+enum parse_error {
+	PARSE_ERROR_NONE,
+	PARSE_ERROR_START_LINE,       /* 400 */
+	PARSE_ERROR_METHOD,           /* 400: not a token, or longer than 32 bytes */
+	PARSE_ERROR_TARGET,           /* 400 */
+	PARSE_ERROR_VERSION,          /* 505: HTTP, but neither 1.0 nor 1.1 */
+	PARSE_ERROR_STATUS_LINE,      /* responses */
+	PARSE_ERROR_LINE_END,         /* 400: bare CR or LF */
+	PARSE_ERROR_FIELD_NAME,       /* 400 */
+	PARSE_ERROR_FIELD_VALUE,      /* 400 */
+	PARSE_ERROR_FOLD,             /* 400 */
+	PARSE_ERROR_HOST,             /* 400 */
+	PARSE_ERROR_CONTENT_LENGTH,   /* 400 */
+	PARSE_ERROR_TRANSFER_CODING,  /* 400; 501 for a coding that is not chunked and has no CL beside it */
+	PARSE_ERROR_TOO_MANY_FIELDS,  /* 431 */
+	PARSE_ERROR_TOO_LARGE,        /* 431: the head is longer than the limit */
+};
+
+/* One short sentence in English for logs and problem details: "space before the colon of a field". */
+const char *parse_error_text(enum parse_error e);
+
+/* 400, 431, 501 or 505. */
+int parse_error_status(enum parse_error e);
+
+enum http_method {
+	HTTP_METHOD_OTHER, HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_PATCH, HTTP_TRACE, HTTP_CONNECT,
+};
+
+/* Fields that Berth itself looks at. Others are FIELD_OTHER. */
+enum http_field_id {
+	FIELD_OTHER,
+	FIELD_ACCEPT, FIELD_AUTHORIZATION, FIELD_BERTH_BUSY, FIELD_BERTH_MAX_WAIT, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_CONTENT_TYPE,
+	FIELD_COOKIE, FIELD_DATE, FIELD_EXPECT, FIELD_FORWARDED, FIELD_HOST, FIELD_IDEMPOTENCY_KEY, FIELD_INFERENCE_HEADER_CONTENT_LENGTH,
+	FIELD_KEEP_ALIVE, FIELD_LAST_EVENT_ID, FIELD_ORIGIN, FIELD_PREFER, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
+	FIELD_PROXY_CONNECTION, FIELD_RETRY_AFTER, FIELD_SERVER_TIMING, FIELD_SET_COOKIE, FIELD_TE, FIELD_TRACEPARENT, FIELD_TRAILER,
+	FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_VIA, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID,
+	FIELD_COUNT,
+};
+
+struct http_field {
+	struct str name;
+	struct str value; /* without surrounding white space */
+	enum http_field_id id;
+	bool hop_by_hop; /* named in RFC 9110 §7.6.1 or by this message's Connection */
+};
+
+enum { HTTP_FIELDS_MAX = 100 };
+
+enum http_framing {
+	FRAMING_NONE,    /* no body */
+	FRAMING_LENGTH,  /* content_length bytes, may be 0 */
+	FRAMING_CHUNKED,
+	FRAMING_CLOSE,   /* responses only: until the connection ends */
+};
+
+struct http_head {
+	size_t bytes;             /* of the whole head, CRLF CRLF included (and a skipped empty line) */
+	struct str start_line;    /* without CRLF */
+	/* requests */
+	enum http_method method;
+	struct str method_name;
+	struct str target;        /* as sent */
+	struct str path;          /* of the target, "/" when an absolute-form has none; undecoded, without the query */
+	struct str query;         /* without '?'; ptr NULL when there is none */
+	struct str host;          /* the Host field, or an absolute-form's authority, which wins (RFC 9112 §3.2.2); port included */
+	/* responses */
+	int status;               /* 100..599 */
+	struct str reason;
+	/* both */
+	uint8_t minor_version;    /* 0 or 1 */
+	bool keep_alive;          /* as this message alone says (RFC 9112 §9.3) */
+	bool expect_continue;     /* Expect: 100-continue; other expectations set expect_other */
+	bool expect_other;
+	bool upgrade;             /* Connection: upgrade with an Upgrade field */
+	enum http_framing framing;
+	uint64_t content_length;  /* with FRAMING_LENGTH */
+	uint32_t n_fields;
+	struct http_field fields[HTTP_FIELDS_MAX];
+	enum parse_error error;   /* with PARSE_BAD */
+};
+
+/* bytes[0..len): what has come so far of a request. max_bytes: longest head that is accepted. PARSE_OK fills *ret;
+ * PARSE_BAD sets ret->error only. An early refusal is given as soon as a whole line shows it. */
+MUST_USE enum parse_status http_parse_request(const char *bytes, size_t len, size_t max_bytes, struct http_head *ret);
+
+/* Likewise for a response. request_method decides on the body of the answer to HEAD and CONNECT (RFC 9112 §6.3). A 1xx is a
+ * head like any other, with FRAMING_NONE. */
+MUST_USE enum parse_status http_parse_response(
+	const char *bytes, size_t len, size_t max_bytes, enum http_method request_method, struct http_head *ret);
+
+/* First field with this id, or NULL. */
+const struct http_field *http_field(const struct http_head *head, enum http_field_id id);
+
+/* First field with this name (case ignored), or NULL. */
+const struct http_field *http_field_named(const struct http_head *head, struct str name);
+
+/* True when a comma-separated list field (all of its lines) has this token (case ignored). */
+bool http_list_has(const struct http_head *head, enum http_field_id id, struct str token);
