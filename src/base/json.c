@@ -43,7 +43,7 @@ static bool reserve(struct json *j, size_t more)
 
 static void put(struct json *j, const char *p, size_t n)
 {
-	if (!reserve(j, n))
+	if (n == 0 || !reserve(j, n))
 		return;
 	memcpy(j->buf + j->len, p, n);
 	j->len += n;

@@ -26,6 +26,18 @@ uint64_t log_dropped(void)
 	return atomic_load(&logger.dropped);
 }
 
+/* A peer's bytes may be in a line: no line breaks and no terminal escapes, be they C0 or C1 (0xc2 0x80 to 0xc2 0x9f in UTF-8). */
+static void hide_controls(char *line, size_t len)
+{
+	unsigned char before = 0;
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)line[i];
+		if (c < 0x20 || c == 0x7f || (before == 0xc2 && c >= 0x80 && c < 0xa0))
+			line[i] = '?';
+		before = c;
+	}
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	static const char *const prefix[] = { "error: ", "warning: ", "", "debug: " };
@@ -40,10 +52,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	if (m > 0)
 		n += (size_t)m < sizeof line - n - 1 ? (size_t)m : sizeof line - n - 2;
-	for (size_t i = 0; i < n; i++) { /* a peer's bytes may be in it: no line breaks, no terminal escapes */
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
-	}
+	hide_controls(line, n);
 	line[n++] = '\n';
 	if (write(logger.fd, line, n) != (ssize_t)n)
 		atomic_fetch_add(&logger.dropped, 1);

@@ -16,7 +16,7 @@ void order_finish(struct order *o)
 {
 	CHECK(list_empty(&o->entries));
 	free(o->tree);
-	o->tree = NULL;
+	order_init(o);
 }
 
 static void add(struct order *o, uint32_t place, uint32_t delta)
@@ -50,7 +50,7 @@ static void renumber(struct order *o, uint32_t first_place)
 	}
 }
 
-/* At least half the places are free afterwards. */
+/* At least half the places are free afterwards; the caller numbers them anew. */
 static int grow_if_full(struct order *o)
 {
 	if (o->cap && o->entries.len <= o->cap / 2)
@@ -63,7 +63,6 @@ static int grow_if_full(struct order *o)
 		return -ENOMEM;
 	o->tree = tree;
 	o->cap = cap;
-	renumber(o, 1);
 	return 0;
 }
 
@@ -88,6 +87,7 @@ int order_insert(struct order *o, struct order_entry *e, struct order_entry *bef
 	if (!before)
 		return order_push(o, e);
 	struct order_entry *first = order_first(o);
+	CHECK(first);
 	if (first->place == 1) {
 		int r = grow_if_full(o);
 		if (r < 0)

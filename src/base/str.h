@@ -31,7 +31,8 @@ static inline bool str_starts(struct str s, struct str prefix)
 
 static inline struct str str_skip(struct str s, size_t n)
 {
-	return n >= s.len ? (struct str){ s.ptr + s.len, 0 } : (struct str){ s.ptr + n, s.len - n };
+	size_t gone = n < s.len ? n : s.len;
+	return (struct str){ gone ? s.ptr + gone : s.ptr, s.len - gone };
 }
 
 static inline char ascii_lower(char c)
