@@ -1,7 +1,7 @@
 #include "gateway/settings.h"
 
-#define MS(n)  ((uint64_t)(n) * 1000)
-#define SEC(n) ((uint64_t)(n) * 1000000)
+#define MS(n)  ((uint64_t)(n)*1000)
+#define SEC(n) ((uint64_t)(n)*1000000)
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)

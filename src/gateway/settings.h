@@ -1,5 +1,5 @@
-/* settings: everything that the gateway can be told, as plain values. The command line and berth.yaml fill it; settings_default
- * holds the defaults, which the documentation quotes.
+/* settings: everything that the gateway can be told, as plain values. The command line and berth.yaml fill
+ * it; settings_default holds the defaults, which the documentation quotes.
  *
  * Strings are borrowed from whoever filled the struct and stay good as long as the gateway runs.
  * Units are in the names. A limit of 0 means 'none' only where it says so.
@@ -15,17 +15,17 @@ enum retry_policy { RETRY_SAFE, RETRY_ALWAYS, RETRY_NEVER };
 enum leave_policy { LEAVE_FINISH, LEAVE_CLOSE };
 
 struct container_settings {
-	char name[64];      /* "container1"; the key in the status file and the label in metrics */
-	char worker[64];    /* "worker1", or "" */
+	char name[64];   /* "container1"; the key in the status file and the label in metrics */
+	char worker[64]; /* "worker1", or "" */
 	struct io_addr addr;
 };
 
 struct health_settings {
-	const char *path;       /* NULL: no probes; connects and the requests themselves tell */
-	uint64_t interval_us;   /* 2 s; ±10 % jitter */
-	uint64_t timeout_us;    /* 1 s */
-	uint32_t fall;          /* 3 failures in a row take a container out (a refused connection at once) */
-	uint32_t rise;          /* 1 success brings it back */
+	const char *path;        /* NULL: no probes; connects and the requests themselves tell */
+	uint64_t interval_us;    /* 2 s; ±10 % jitter */
+	uint64_t timeout_us;     /* 1 s */
+	uint32_t fall;           /* 3 failures in a row take a container out (a refused connection at once) */
+	uint32_t rise;           /* 1 success brings it back */
 	uint64_t backoff_min_us; /* 100 ms: first pause before a lost container is tried again; doubles … */
 	uint64_t backoff_max_us; /* 5 s */
 };
@@ -38,36 +38,38 @@ struct timeout_settings {
 };
 
 struct pool_settings {
-	const char *name;            /* "default" */
-	const char *host;            /* "*", "example.org", "*.example.org" */
-	const char *path_prefix;     /* "/"; the longest that fits wins */
-	const char *submit_path;     /* "/new_request"; NULL: none */
-	const char *submit_forward;  /* "/run_model" */
+	const char *name;           /* "default" */
+	const char *host;           /* "*", "example.org", "*.example.org" */
+	const char *path_prefix;    /* "/"; the longest that fits wins */
+	const char *submit_path;    /* "/new_request"; NULL: none */
+	const char *submit_forward; /* "/run_model" */
 	struct container_settings *containers;
 	size_t n_containers;
-	uint32_t slots;              /* 1 each container */
-	uint32_t queue_max;          /* 10000 exchanges */
-	uint64_t queue_max_bytes;    /* 256 MiB of waiting requests */
-	uint64_t queue_max_wait_us;  /* 60 s */
-	enum retry_policy retry;     /* safe */
-	enum leave_policy on_leave;  /* finish */
-	const char *busy_header;     /* NULL, or "Berth-Busy": an answer of busy_status with this field means 'busy' */
-	int busy_status;             /* 0: none */
+	uint32_t slots;             /* 1 each container */
+	uint32_t queue_max;         /* 10000 exchanges */
+	uint64_t queue_max_bytes;   /* 256 MiB of waiting requests */
+	uint64_t queue_max_wait_us; /* 60 s */
+	enum retry_policy retry;    /* safe */
+	enum leave_policy on_leave; /* finish */
+	const char *busy_header;    /* NULL, or "Berth-Busy": an answer of busy_status with this field means
+				       'busy' */
+	int busy_status;            /* 0: none */
 	struct health_settings health;
 	struct timeout_settings timeouts;
 };
 
 struct settings {
-	struct io_addr *listen;      /* at least one, unless sockets were handed over */
+	struct io_addr *listen; /* at least one, unless sockets were handed over */
 	size_t n_listen;
-	const int *listen_fds;       /* sockets handed over by systemd, already listening */
+	const int *listen_fds; /* sockets handed over by systemd, already listening */
 	size_t n_listen_fds;
-	struct io_addr admin;        /* len 0: no admin listener */
-	const char **admin_hosts;    /* further names that the admin listener's Host may have */
+	struct io_addr admin;     /* len 0: no admin listener */
+	const char **admin_hosts; /* further names that the admin listener's Host may have */
 	size_t n_admin_hosts;
-	const char *status_file;     /* NULL: none */
-	const char *access_log;      /* NULL: off; "stderr"; or a path, reopened on SIGUSR1 */
-	const char **trusted_proxies; /* addresses or networks ("10.0.0.0/8") whose X-Forwarded-For is believed */
+	const char *status_file; /* NULL: none */
+	const char *access_log;  /* NULL: off; "stderr"; or a path, reopened on SIGUSR1 */
+	const char *
+		*trusted_proxies; /* addresses or networks ("10.0.0.0/8") whose X-Forwarded-For is believed */
 	size_t n_trusted_proxies;
 	uint32_t max_connections;    /* 50000 clients */
 	uint32_t max_head_bytes;     /* 16 KiB */

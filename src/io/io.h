@@ -1,16 +1,16 @@
 /* io: the outside world as completions.
  *
- * One interface, three shells of one gateway: io_epoll.c, io_uring.c (its own later), and the simulator's io_sim.c.
- * A loop runs on one thread. Objects (struct io_stream, io_listener, io_timer) are embedded in their owner's and
- * initialised by the call that starts them; the loop keeps no memory of its own for an idle stream.
+ * One interface, three shells of one gateway: io_epoll.c, io_uring.c (its own later), and the simulator's
+ * io_sim.c. A loop runs on one thread. Objects (struct io_stream, io_listener, io_timer) are embedded in
+ * their owner's and initialised by the call that starts them; the loop keeps no memory of its own for an idle
+ * stream.
  *
- * Receiving: bytes arrive in a buffer of the loop's, which is good until the end of the turn, so an idle stream holds none.
- * Sending:   io_send takes what it can before it returns (into the kernel, or into a buffer of its own), so the caller's
- *            bytes need not stay; what was not taken stays the caller's until on_writable.
- * Callbacks: only from io_run. After io_close(s) returns, nothing is called for s any more, and its memory may be reused
- *            at once, also from within a callback of s itself.
- * Errors:    0 or a negative errno.
- * Never:     allocates for a turn; calls back from inside io_send, io_connect or io_close.
+ * Receiving: bytes arrive in a buffer of the loop's, which is good until the callback returns, so an idle
+ * stream holds none. Sending:   io_send takes what it can before it returns (into the kernel, or into a
+ * buffer of its own), so the caller's bytes need not stay; what was not taken stays the caller's until
+ * on_writable. Callbacks: only from io_run. After io_close(s) returns, nothing is called for s any more, and
+ * its memory may be reused at once, also from within a callback of s itself. Errors:    0 or a negative
+ * errno. Never:     allocates for a turn; calls back from inside io_send, io_connect or io_close.
  */
 #pragma once
 #include "base/check.h"
@@ -42,11 +42,12 @@ struct io_addr {
 
 enum { IO_ADDR_TEXT = 120 };
 
-/* "1.2.3.4:80", "[::1]:80", "unix:/path", also ":80" for all addresses of the machine ([::], which takes IPv4 too). Numeric only: names are
- * somebody else's job. False when text is none of these. */
+/* "1.2.3.4:80", "[::1]:80", "unix:/path", also ":80" for all addresses of the machine ([::], which takes IPv4
+ * too). Numeric only: names are somebody else's job. False when text is none of these. */
 MUST_USE bool io_addr_parse(struct io_addr *ret_addr, const char *text);
 
-/* The inverse, into text[IO_ADDR_TEXT]; an IPv4 address mapped into IPv6 is printed as IPv4. with_port: "1.2.3.4:80", else "1.2.3.4". Returns text. */
+/* The inverse, into text[IO_ADDR_TEXT]; an IPv4 address mapped into IPv6 is printed as IPv4. with_port:
+ * "1.2.3.4:80", else "1.2.3.4". Returns text. */
 const char *io_addr_print(const struct io_addr *addr, bool with_port, char text[IO_ADDR_TEXT]);
 
 struct io_stream_ops {
@@ -56,7 +57,8 @@ struct io_stream_ops {
 	void (*on_eof)(struct io_stream *s);
 	/* The connection is broken, err < 0 (-ECONNRESET, …); nothing comes after it. The owner closes. */
 	void (*on_error)(struct io_stream *s, int err);
-	/* io_send took less than it was given before; now there is room. Comes once for each short io_send. */
+	/* io_send took less than it was given before; now there is room. Comes once for each short io_send.
+	 */
 	void (*on_writable)(struct io_stream *s);
 	/* io_connect has succeeded. Its failure is an on_error. NULL for streams that were accepted. */
 	void (*on_connect)(struct io_stream *s);
@@ -70,22 +72,22 @@ struct io_stream {
 };
 
 struct io_listener_ops {
-	/* A connection came. The owner either calls io_accept(l, s, ops) for it in this callback, or returns, which refuses it. */
+	/* A connection came. The owner either calls io_accept(l, s, ops) for it in this callback, or returns,
+	 * which refuses it. */
 	void (*on_connection)(struct io_listener *l, const struct io_addr *peer);
 };
 
 struct io_listener {
 	const struct io_listener_ops *ops; /* borrowed, static */
-	int fd;
-	int pending; /* the connection that on_connection speaks of */
-	uint8_t flags;
+	int fd;                            /* the loop's own affair; -1 when closed */
+	int pending; /* the connection that on_connection speaks of; -1 when it was taken */
 };
 
 /* A timer costs its owner 40 bytes. Setting one to a later time than it has moves no list. */
 struct io_timer {
 	struct list_node node;
-	uint64_t due_us;  /* when it shall fire; 0: not set */
-	uint64_t slot_us; /* where it stands in the wheel */
+	uint64_t due_us;                      /* when it shall fire; 0: not set */
+	uint64_t tick;                        /* where it stands in the wheel: at or before due_us */
 	void (*on_timer)(struct io_timer *t); /* may set t again */
 };
 
@@ -106,8 +108,10 @@ struct io_ops {
 	void (*shutdown)(struct io *io, struct io_stream *s);
 	void (*close)(struct io *io, struct io_stream *s, bool reset);
 	struct io_spool *(*spool_open)(struct io *io, void *owner);
-	int (*spool_write)(struct io *io, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done);
-	int (*spool_read)(struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
+	int (*spool_write)(
+		struct io *io, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done);
+	int (*spool_read)(
+		struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
 	void (*spool_close)(struct io *io, struct io_spool *sp);
 };
 
@@ -115,11 +119,11 @@ struct io_wheel;
 
 /* The part of a loop that its users see; an implementation embeds it first. */
 struct io {
-	const struct io_ops *ops; /* borrowed, static */
-	uint64_t now_us;          /* monotonic, read once a turn */
-	uint64_t wall_us;         /* since the epoch, read once a turn */
-	struct io_wheel *wheel;   /* owned */
-	void *user;               /* borrowed: the reactor */
+	const struct io_ops *ops;           /* borrowed, static */
+	uint64_t now_us;                    /* monotonic, read once a turn */
+	uint64_t wall_us;                   /* since the epoch, read once a turn */
+	struct io_wheel *wheel;             /* owned */
+	void *user;                         /* borrowed: the reactor */
 	void (*on_turn_end)(struct io *io); /* graveyards, invariants; may be NULL */
 	bool stopped;
 };
@@ -138,15 +142,16 @@ static inline void io_stop(struct io *io)
 	io->stopped = true;
 }
 
-/* Runs fn on the loop's thread, in one of the next turns. The only call that other threads and signal handlers may make: it writes to a pipe.
- * The message is borrowed until then. */
+/* Runs fn on the loop's thread, in one of the next turns. The only call that other threads and signal
+ * handlers may make: it writes to a pipe. The message is borrowed until then. */
 struct io_message {
 	struct io_message *next; /* the loop's own affair */
 	void (*on_message)(struct io_message *m);
 };
 void io_epoll_post(struct io *io, struct io_message *m);
 
-/* Watches a descriptor that is no stream (a signalfd, a pidfd): on_ready at every turn in which it can be read. */
+/* Watches a descriptor that is no stream (a signalfd, a pidfd): on_ready at every turn in which it can be
+ * read. */
 struct io_watch {
 	int fd;
 	void (*on_ready)(struct io_watch *w);
@@ -156,15 +161,18 @@ void io_epoll_unwatch(struct io *io, struct io_watch *w);
 
 /* ---- listeners ---- */
 
-/* Binds and listens. A unix socket's path that nobody listens on any more is replaced. -EADDRINUSE, -EACCES, … */
-MUST_USE static inline int io_listen(struct io *io, struct io_listener *l, const struct io_addr *addr, const struct io_listener_ops *ops)
+/* Binds and listens. A unix socket's path that nobody listens on any more is replaced. -EADDRINUSE, -EACCES,
+ * … */
+MUST_USE static inline int io_listen(
+	struct io *io, struct io_listener *l, const struct io_addr *addr, const struct io_listener_ops *ops)
 {
 	l->ops = ops;
 	return io->ops->listen(io, l, addr);
 }
 
 /* Takes over a socket that listens already (systemd's LISTEN_FDS). */
-MUST_USE static inline int io_listen_fd(struct io *io, struct io_listener *l, int fd, const struct io_listener_ops *ops)
+MUST_USE static inline int io_listen_fd(
+	struct io *io, struct io_listener *l, int fd, const struct io_listener_ops *ops)
 {
 	l->ops = ops;
 	return io->ops->listen_fd(io, l, fd);
@@ -190,21 +198,25 @@ static inline void io_unlisten(struct io *io, struct io_listener *l)
 /* ---- streams ---- */
 
 /* Only from on_connection, once. */
-MUST_USE static inline int io_accept(struct io *io, struct io_listener *l, struct io_stream *s, const struct io_stream_ops *ops)
+MUST_USE static inline int io_accept(
+	struct io *io, struct io_listener *l, struct io_stream *s, const struct io_stream_ops *ops)
 {
 	s->ops = ops;
 	return io->ops->accept(io, l, s);
 }
 
-/* on_connect or on_error follows in a later turn, unless io_close comes first. An error at once leaves s closed. */
-MUST_USE static inline int io_connect(struct io *io, struct io_stream *s, const struct io_addr *addr, const struct io_stream_ops *ops)
+/* on_connect or on_error follows in a later turn, unless io_close comes first. An error at once leaves s
+ * closed. */
+MUST_USE static inline int io_connect(
+	struct io *io, struct io_stream *s, const struct io_addr *addr, const struct io_stream_ops *ops)
 {
 	s->ops = ops;
 	return io->ops->connect(io, s, addr);
 }
 
-/* Takes up to all bytes of iov[0..n), n ≤ 16. Returns how many it took: less than all means that on_writable will come (0 is no error).
- * Negative errno: the connection is broken; on_error will not come for it, the caller closes. Not before on_connect. */
+/* Takes up to all bytes of iov[0..n), n ≤ 16. Returns how many it took: less than all means that on_writable
+ * will come (0 is no error). Negative errno: the connection is broken; on_error will not come for it, the
+ * caller closes. Not before on_connect. */
 MUST_USE static inline ssize_t io_send(struct io *io, struct io_stream *s, const struct iovec *iov, int n)
 {
 	return io->ops->send(io, s, iov, n);
@@ -222,7 +234,8 @@ static inline void io_shutdown(struct io *io, struct io_stream *s)
 	io->ops->shutdown(io, s);
 }
 
-/* Closes; what was taken by io_send is still delivered, if the peer lets it. Closed streams may be closed again. */
+/* Closes; what was taken by io_send is still delivered, if the peer lets it. Closed streams may be closed
+ * again. */
 static inline void io_close(struct io *io, struct io_stream *s)
 {
 	io->ops->close(io, s, false);
@@ -251,27 +264,30 @@ static inline void io_timer_stop(struct io *io, struct io_timer *t)
 
 /* ---- spools ---- */
 
-/* An empty unlinked file in $TMPDIR; `owner` is given to the completions. NULL without memory; a directory that cannot be written shows at the first write. */
+/* An empty unlinked file in $TMPDIR; `owner` is given to the completions. NULL without memory; a directory
+ * that cannot be written shows at the first write. */
 MUST_USE static inline struct io_spool *io_spool_open(struct io *io, void *owner)
 {
 	return io->ops->spool_open(io, owner);
 }
 
-/* Writes n bytes at offset `at`; `bytes` (malloc'ed) becomes the loop's, which frees it. done(owner, 0 or -errno) comes in a later turn.
- * Calls on one spool are carried out in their order. */
-MUST_USE static inline int io_spool_write(struct io *io, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)
+/* Writes n bytes at offset `at`; `bytes` (malloc'ed) becomes the loop's, which frees it. done(owner, 0 or
+ * -errno) comes in a later turn. Calls on one spool are carried out in their order. */
+MUST_USE static inline int io_spool_write(
+	struct io *io, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)
 {
 	return io->ops->spool_write(io, sp, at, bytes, n, done);
 }
 
 /* Reads n bytes at `at`, all of which were written before, into memory that stays until done. */
-MUST_USE static inline int io_spool_read(struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done)
+MUST_USE static inline int io_spool_read(
+	struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done)
 {
 	return io->ops->spool_read(io, sp, at, into, n, done);
 }
 
-/* No completion comes for sp any more. Reads under way still write to their memory until the end of that read: so `into` of such a read is
- * given up to the loop, which frees it. NULL is allowed. */
+/* No completion comes for sp any more. Reads under way still write to their memory until the end of that
+ * read: so `into` of such a read is given up to the loop, which frees it. NULL is allowed. */
 static inline void io_spool_close(struct io *io, struct io_spool *sp)
 {
 	io->ops->spool_close(io, sp);

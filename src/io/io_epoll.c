@@ -1,0 +1,533 @@
+/* io_epoll: the level-triggered epoll loop.
+ *
+ * One receive an event and no probing for EAGAIN: what is left makes the next turn's event. Interest in
+ * writing is only registered after a short send. Events of a batch that name a stream which was closed
+ * meanwhile are struck out by io_close.
+ */
+#include "base/log.h"
+#include "io/io.h"
+#include "io/spool.h"
+#include "io/timer.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	RECV_BYTES = 64 * 1024,
+	EVENTS = 256,
+	ACCEPTS_PER_EVENT = 64,
+	BACKLOG = 4096,
+	ACCEPT_PAUSE_US = 100 * 1000, /* when descriptors have run out */
+};
+
+/* io_stream.flags */
+enum { CONNECTING = 1, PAUSED = 2, SAW_EOF = 4, WANTS_ROOM = 8 };
+
+/* What an epoll event's pointer points at, in its two lowest bits. */
+enum { TAG_STREAM, TAG_LISTENER, TAG_WATCH, TAG_WAKE, TAG_MASK = 3 };
+
+struct io_epoll {
+	struct io io;
+	int ep, wake_fd;
+	_Atomic(struct io_message *) messages; /* newest first */
+	struct spooler *spooler;               /* owned */
+	struct epoll_event events[EVENTS];
+	int n_events, at_event;      /* of the batch being delivered */
+	struct io_listener *starved; /* borrowed; waits for descriptors */
+	struct io_timer starved_timer;
+	char recv_buf[RECV_BYTES];
+};
+
+static struct io_epoll *self(struct io *io)
+{
+	return CONTAINER_OF(io, struct io_epoll, io);
+}
+
+static uint64_t clock_us(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void read_clocks(struct io *io)
+{
+	io->now_us = clock_us(CLOCK_MONOTONIC);
+	io->wall_us = clock_us(CLOCK_REALTIME_COARSE);
+}
+
+static void *tagged(void *p, uintptr_t tag)
+{
+	return (char *)p + tag;
+}
+
+static int ctl(struct io_epoll *e, int op, int fd, uint32_t events, void *ptr, uintptr_t tag)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = tagged(ptr, tag) };
+	return epoll_ctl(e->ep, op, fd, &ev) ? -errno : 0;
+}
+
+/* No event of the running batch is delivered to this pointer any more. */
+static void strike_out(struct io_epoll *e, void *ptr, uintptr_t tag)
+{
+	for (int i = e->at_event + 1; i < e->n_events; i++) {
+		if (e->events[i].data.ptr == tagged(ptr, tag))
+			e->events[i].data.ptr = NULL;
+	}
+}
+
+/* ---- streams ---- */
+
+static void update_interest(struct io_epoll *e, struct io_stream *s)
+{
+	uint32_t want = 0;
+	if (!(s->flags & (PAUSED | SAW_EOF | CONNECTING)))
+		want |= EPOLLIN;
+	if (s->flags & (WANTS_ROOM | CONNECTING))
+		want |= EPOLLOUT;
+	if (want == s->interest)
+		return;
+	int r = ctl(e, EPOLL_CTL_MOD, s->fd, want, s, TAG_STREAM);
+	CHECK(r == 0 || r == -ENOENT); /* ENOENT: it has failed, and its owner has yet to close it */
+	s->interest = (uint8_t)want;
+}
+
+static int start_stream(struct io_epoll *e, struct io_stream *s, int fd, uint8_t flags)
+{
+	s->fd = fd;
+	s->flags = flags;
+	s->interest = flags & CONNECTING ? EPOLLOUT : EPOLLIN;
+	int r = ctl(e, EPOLL_CTL_ADD, fd, s->interest, s, TAG_STREAM);
+	if (r < 0) {
+		close(fd);
+		s->fd = -1;
+	}
+	return r;
+}
+
+static int epoll_accept(struct io *io, struct io_listener *l, struct io_stream *s)
+{
+	CHECK(l->pending >= 0);
+	int fd = l->pending;
+	l->pending = -1;
+	return start_stream(self(io), s, fd, 0);
+}
+
+static int epoll_connect(struct io *io, struct io_stream *s, const struct io_addr *addr)
+{
+	s->fd = -1;
+	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (addr->sa.sa_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	if (connect(fd, &addr->sa, addr->len) && errno != EINPROGRESS) {
+		int err = errno == EAGAIN ? ECONNREFUSED : errno; /* a unix socket whose backlog is full */
+		close(fd);
+		return -err;
+	}
+	return start_stream(self(io), s, fd, CONNECTING);
+}
+
+static ssize_t epoll_send(struct io *io, struct io_stream *s, const struct iovec *iov, int n)
+{
+	size_t total = 0;
+	for (int i = 0; i < n; i++)
+		total += iov[i].iov_len;
+	ssize_t sent;
+	if (n == 1) {
+		sent = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+	} else {
+		struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
+		sent = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+	}
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		sent = 0;
+	}
+	if ((size_t)sent < total) {
+		s->flags |= WANTS_ROOM;
+		update_interest(self(io), s);
+	}
+	return sent;
+}
+
+static void epoll_recv_pause(struct io *io, struct io_stream *s, bool paused)
+{
+	s->flags = (uint8_t)(paused ? s->flags | PAUSED : s->flags & ~PAUSED);
+	update_interest(self(io), s);
+}
+
+static void epoll_shutdown(struct io *io, struct io_stream *s)
+{
+	(void)shutdown(s->fd, SHUT_WR);
+}
+
+static void epoll_close(struct io *io, struct io_stream *s, bool reset)
+{
+	if (s->fd < 0)
+		return;
+	if (reset)
+		(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
+			sizeof(struct linger));
+	close(s->fd); /* which also takes it out of epoll: it is never duplicated */
+	s->fd = -1;
+	strike_out(self(io), s, TAG_STREAM);
+}
+
+static void stream_failed(struct io_epoll *e, struct io_stream *s, int fallback)
+{
+	int err = 0;
+	socklen_t len = sizeof err;
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) || err == 0)
+		err = fallback;
+	(void)ctl(e, EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM); /* it would be reported at every turn */
+	s->ops->on_error(s, -err);
+}
+
+static void stream_connected(struct io_epoll *e, struct io_stream *s)
+{
+	int err = 0;
+	socklen_t len = sizeof err;
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) || err) {
+		s->ops->on_error(s, -(err ? err : ENOTCONN));
+		return;
+	}
+	s->flags &= (uint8_t)~CONNECTING;
+	update_interest(e, s);
+	s->ops->on_connect(s);
+}
+
+static void stream_receive(struct io_epoll *e, struct io_stream *s)
+{
+	ssize_t n = recv(s->fd, e->recv_buf, sizeof e->recv_buf, 0);
+	if (n > 0) {
+		s->ops->on_recv(s, e->recv_buf, (size_t)n);
+	} else if (n == 0) {
+		s->flags |= SAW_EOF;
+		update_interest(e, s);
+		s->ops->on_eof(s);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		stream_failed(e, s, errno);
+	}
+}
+
+static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t events)
+{
+	int fd = s->fd;
+	if (s->flags & CONNECTING) {
+		stream_connected(e, s);
+		return;
+	}
+	if ((events & EPOLLOUT) && (s->flags & WANTS_ROOM) && !(events & EPOLLERR)) {
+		s->flags &= (uint8_t)~WANTS_ROOM;
+		s->ops->on_writable(s);
+		if (s->fd != fd)
+			return; /* closed, or connected anew */
+		update_interest(e, s);
+	}
+	if ((events & EPOLLIN) && !(s->flags & (PAUSED | SAW_EOF)))
+		stream_receive(e, s);
+	else if (events & EPOLLERR)
+		stream_failed(e, s, ECONNRESET);
+	else if ((events & EPOLLHUP) && (s->flags & (PAUSED | SAW_EOF)))
+		stream_failed(e, s, EPIPE);
+}
+
+/* ---- listeners ---- */
+
+static int epoll_listen_fd(struct io *io, struct io_listener *l, int fd)
+{
+	l->fd = fd;
+	l->pending = -1;
+	return ctl(self(io), EPOLL_CTL_ADD, fd, EPOLLIN, l, TAG_LISTENER);
+}
+
+/* A socket file that refuses connections is a leftover of a process that is gone. */
+static void remove_stale_socket(const struct io_addr *addr)
+{
+	struct stat st;
+	if (lstat(addr->un.sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, &addr->sa, addr->len) && errno == ECONNREFUSED)
+		unlink(addr->un.sun_path);
+	close(fd);
+}
+
+static int epoll_listen(struct io *io, struct io_listener *l, const struct io_addr *addr)
+{
+	l->fd = -1;
+	if (addr->sa.sa_family == AF_UNIX)
+		remove_stale_socket(addr);
+	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	if (addr->sa.sa_family != AF_UNIX) /* inherited by what is accepted */
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	if (addr->sa.sa_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 0 }, sizeof(int));
+	int r = 0;
+	if (bind(fd, &addr->sa, addr->len) || listen(fd, BACKLOG))
+		r = -errno;
+	if (r == 0)
+		r = epoll_listen_fd(io, l, fd);
+	if (r < 0) {
+		close(fd);
+		l->fd = -1;
+	}
+	return r;
+}
+
+static int epoll_listen_addr(struct io *io, struct io_listener *l, struct io_addr *ret_addr)
+{
+	struct io_addr a = { .len = sizeof(struct sockaddr_un) };
+	if (getsockname(l->fd, &a.sa, &a.len))
+		return -errno;
+	*ret_addr = a;
+	return 0;
+}
+
+static void epoll_listen_pause(struct io *io, struct io_listener *l, bool paused)
+{
+	(void)ctl(self(io), EPOLL_CTL_MOD, l->fd, paused ? 0 : EPOLLIN, l, TAG_LISTENER);
+}
+
+static void epoll_unlisten(struct io *io, struct io_listener *l)
+{
+	struct io_epoll *e = self(io);
+	if (l->fd < 0)
+		return;
+	if (e->starved == l) {
+		e->starved = NULL;
+		io_timer_stop(io, &e->starved_timer);
+	}
+	struct io_addr a;
+	if (epoll_listen_addr(io, l, &a) == 0 && a.sa.sa_family == AF_UNIX && a.un.sun_path[0])
+		unlink(a.un.sun_path);
+	close(l->fd);
+	l->fd = -1;
+	strike_out(e, l, TAG_LISTENER);
+}
+
+static void on_descriptors_again(struct io_timer *t)
+{
+	struct io_epoll *e = CONTAINER_OF(t, struct io_epoll, starved_timer);
+	if (e->starved)
+		epoll_listen_pause(&e->io, e->starved, false);
+	e->starved = NULL;
+}
+
+static void accept_failed(struct io_epoll *e, struct io_listener *l, int err)
+{
+	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
+		return; /* nobody there any more, or a connection that is broken already */
+	if (e->starved)
+		return;
+	log_warning("cannot accept connections for now: %s (raise the limit of open files: ulimit -n)",
+		strerror(err));
+	epoll_listen_pause(&e->io, l, true);
+	e->starved = l;
+	io_timer_set(&e->io, &e->starved_timer, e->io.now_us + ACCEPT_PAUSE_US);
+}
+
+static void listener_event(struct io_epoll *e, struct io_listener *l)
+{
+	for (int i = 0; i < ACCEPTS_PER_EVENT && l->fd >= 0; i++) {
+		struct io_addr peer = { .len = sizeof(struct sockaddr_un) };
+		int fd = accept4(l->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0) {
+			accept_failed(e, l, errno);
+			return;
+		}
+		l->pending = fd;
+		l->ops->on_connection(l, &peer);
+		if (l->pending >= 0)
+			close(l->pending);
+		l->pending = -1;
+	}
+}
+
+/* ---- other threads, other descriptors ---- */
+
+void io_epoll_post(struct io *io, struct io_message *m)
+{
+	struct io_epoll *e = self(io);
+	m->next = atomic_load(&e->messages);
+	while (!atomic_compare_exchange_weak(&e->messages, &m->next, m))
+		;
+	if (!m->next) /* else somebody else has rung already */
+		(void)!write(e->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+static void run_messages(struct io_epoll *e)
+{
+	uint64_t count;
+	(void)!read(e->wake_fd, &count, sizeof count);
+	struct io_message *m = atomic_exchange(&e->messages, NULL), *oldest_first = NULL;
+	while (m) {
+		struct io_message *next = m->next;
+		m->next = oldest_first;
+		oldest_first = m;
+		m = next;
+	}
+	while (oldest_first) {
+		m = oldest_first;
+		oldest_first = m->next;
+		m->on_message(m);
+	}
+}
+
+int io_epoll_watch(struct io *io, struct io_watch *w)
+{
+	return ctl(self(io), EPOLL_CTL_ADD, w->fd, EPOLLIN, w, TAG_WATCH);
+}
+
+void io_epoll_unwatch(struct io *io, struct io_watch *w)
+{
+	(void)ctl(self(io), EPOLL_CTL_DEL, w->fd, 0, w, TAG_WATCH);
+	strike_out(self(io), w, TAG_WATCH);
+}
+
+static struct io_spool *epoll_spool_open(struct io *io, void *owner)
+{
+	return spooler_open(self(io)->spooler, owner);
+}
+
+static int epoll_spool_write(
+	struct io *io, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)
+{
+	return spooler_write(self(io)->spooler, sp, at, bytes, n, done);
+}
+
+static int epoll_spool_read(
+	struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done)
+{
+	return spooler_read(self(io)->spooler, sp, at, into, n, done);
+}
+
+static void epoll_spool_close(struct io *io, struct io_spool *sp)
+{
+	spooler_close(self(io)->spooler, sp);
+}
+
+/* ---- the loop ---- */
+
+static const struct io_ops epoll_ops = {
+	.listen = epoll_listen,
+	.listen_fd = epoll_listen_fd,
+	.listen_pause = epoll_listen_pause,
+	.unlisten = epoll_unlisten,
+	.listen_addr = epoll_listen_addr,
+	.accept = epoll_accept,
+	.connect = epoll_connect,
+	.send = epoll_send,
+	.recv_pause = epoll_recv_pause,
+	.shutdown = epoll_shutdown,
+	.close = epoll_close,
+	.spool_open = epoll_spool_open,
+	.spool_write = epoll_spool_write,
+	.spool_read = epoll_spool_read,
+	.spool_close = epoll_spool_close,
+};
+
+struct io *io_epoll_create(void)
+{
+	struct io_epoll *e = calloc(1, sizeof *e);
+	if (!e)
+		return NULL;
+	e->io.ops = &epoll_ops;
+	read_clocks(&e->io);
+	e->starved_timer.on_timer = on_descriptors_again;
+	e->ep = epoll_create1(EPOLL_CLOEXEC);
+	e->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	e->io.wheel = wheel_create(e->io.now_us);
+	e->spooler = spooler_create(&e->io, io_epoll_post);
+	if (e->ep < 0 || e->wake_fd < 0 || !e->io.wheel || !e->spooler ||
+		ctl(e, EPOLL_CTL_ADD, e->wake_fd, EPOLLIN, NULL, TAG_WAKE) < 0) {
+		io_epoll_destroy(&e->io);
+		return NULL;
+	}
+	return &e->io;
+}
+
+void io_epoll_destroy(struct io *io)
+{
+	if (!io)
+		return;
+	struct io_epoll *e = self(io);
+	spooler_destroy(e->spooler);
+	wheel_destroy(io->wheel);
+	if (e->ep >= 0)
+		close(e->ep);
+	if (e->wake_fd >= 0)
+		close(e->wake_fd);
+	free(e);
+}
+
+/* Milliseconds until the next timer, rounded up; -1: none. */
+static int timeout_ms(const struct io *io)
+{
+	uint64_t next_us = wheel_next_us(io->wheel);
+	if (next_us == UINT64_MAX)
+		return -1;
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC); /* the turn that ends may have been long */
+	uint64_t ms = next_us > now_us ? (next_us - now_us + 999) / 1000 : 0;
+	return ms > 60000 ? 60000 : (int)ms;
+}
+
+static void deliver(struct io_epoll *e, struct epoll_event *ev)
+{
+	uintptr_t bits = (uintptr_t)ev->data.ptr;
+	char *ptr = ev->data.ptr;
+	if (!ptr)
+		return; /* struck out */
+	switch (bits & TAG_MASK) {
+	case TAG_STREAM:
+		stream_event(e, (struct io_stream *)(void *)ptr, ev->events);
+		return;
+	case TAG_LISTENER:
+		listener_event(e, (struct io_listener *)(void *)(ptr - TAG_LISTENER));
+		return;
+	case TAG_WATCH: {
+		struct io_watch *w = (struct io_watch *)(void *)(ptr - TAG_WATCH);
+		w->on_ready(w);
+		return;
+	}
+	case TAG_WAKE:
+		run_messages(e);
+		return;
+	}
+}
+
+int io_epoll_run(struct io *io)
+{
+	struct io_epoll *e = self(io);
+	io->stopped = false;
+	while (!io->stopped) {
+		int n = epoll_wait(e->ep, e->events, EVENTS, timeout_ms(io));
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		read_clocks(io);
+		e->n_events = n > 0 ? n : 0;
+		for (e->at_event = 0; e->at_event < e->n_events; e->at_event++)
+			deliver(e, &e->events[e->at_event]);
+		e->n_events = 0;
+		wheel_expire(io);
+		if (io->on_turn_end)
+			io->on_turn_end(io);
+	}
+	return 0;
+}
