@@ -1,0 +1,68 @@
+# A thin front for Meson. Every target first installs what it needs and this machine lacks (tools/setup).
+# V=1 shows the commands in full.
+
+.DEFAULT_GOAL := build/berth
+.PHONY: build/berth help run demo check test test-all sim fuzz bench lint format clean
+
+ifeq ($(V),)
+Q := @
+else
+export V
+endif
+
+## Use
+build/berth: ## builds build/berth and build/berth-worker (plain `make`)
+	$(Q)tools/setup --for build
+	$(Q)tools/build build
+
+run: build/berth ## starts the fleet in the foreground; ARGS="..." goes to `berth up`; Ctrl-C ends it
+	$(Q)tools/setup --for run
+	$(Q)build/berth up $(ARGS)
+
+demo: build/berth ## a fleet with slow containers, 100 requests from 5 clients, a summary; ends by itself
+	$(Q)tools/setup --for run
+	$(Q)tools/demo
+
+## Tests
+check: build/berth ## a minute: unit tests, include lines, a short simulation
+	$(Q)tools/run-tests check
+
+test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 60 s of simulation
+	$(Q)tools/setup --for test
+	$(Q)tools/run-tests test $(if $(MINUTES),--minutes $(MINUTES))
+
+test-rest: ## what `make test` leaves out: lint, clang, TSan, fuzzers, 5 minutes of simulation; MINUTES=... bounds it
+	$(Q)tools/setup --for test --for lint
+	$(Q)tools/run-tests rest $(if $(MINUTES),--minutes $(MINUTES))
+
+test-all: ## `make test` and `make test-rest`: less than an hour
+	$(Q)tools/setup --for test --for lint
+	$(Q)tools/run-tests all $(if $(MINUTES),--minutes $(MINUTES))
+
+sim: build/berth ## simulations: SEEDS=100 of them from FIRST=1
+	$(Q)build/test/sim/berth-sim --first $(or $(FIRST),1) --seeds $(or $(SEEDS),100)
+
+fuzz: ## every fuzzer for SECONDS=60
+	$(Q)tools/setup --for test
+	$(Q)tools/fuzz $(or $(SECONDS),60)
+
+bench: build/berth ## the comparison with HAProxy and with a Flask worker
+	$(Q)tools/setup --for bench
+	$(Q)bench/run $(ARGS)
+
+## Code
+lint: ## clang-format, cppcheck, shellcheck, include lines
+	$(Q)tools/setup --for lint
+	$(Q)tools/lint
+
+format: ## lays the C files out as .clang-format says
+	$(Q)tools/setup --for lint
+	$(Q)clang-format -i $(shell find src test bench -name '*.[ch]')
+
+clean: ## removes the build directories
+	rm -rf build build-*
+
+help: ## this list
+	@awk -F ': .*## ' '/^## / { print substr($$0, 4) ":" } /^[a-z\/-]+: .*## / { printf "  make %-12s %s\n", $$1 == "build/berth" ? "" : $$1, $$2 }' $(MAKEFILE_LIST)
+
+-include tools/train/train.mk
