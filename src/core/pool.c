@@ -1,0 +1,252 @@
+/* pool: admission, the queue and the match of tickets and slots. The invariants stand in pool.h. */
+#include "core/pool.h"
+
+#include "core/slot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void container_init(struct container *c, struct pool *p, uint32_t index, uint32_t slots_each)
+{
+	*c = (struct container){
+		.pool = p,
+		.slot = p->slots + (size_t)index * slots_each,
+		.n_slots = slots_each,
+		.index = index,
+		.state = CONTAINER_STARTING,
+		.backoff_us = p->limits.backoff_min_us,
+	};
+	for (int state = 0; state < SLOT_STATES; state++)
+		list_init(&c->slots[state]);
+	for (uint32_t i = 0; i < slots_each; i++) {
+		struct slot *s = &c->slot[i];
+		*s = (struct slot){ .container = c, .state = SLOT_DOWN, .index = index * slots_each + i };
+		list_push_back(&c->slots[SLOT_DOWN], &s->node);
+		list_push_back(&p->lacking, &s->pool_node);
+	}
+}
+
+int pool_init(struct pool *p, uint32_t n_containers, uint32_t slots_each, const struct pool_limits *limits)
+{
+	*p = (struct pool){
+		.limits = *limits,
+		.n_containers = n_containers,
+		.n_slots = n_containers * slots_each,
+		.by_load_len = slots_each,
+		.lowest = slots_each,
+		.next_number = 1,
+	};
+	order_init(&p->queue);
+	list_init(&p->serving);
+	list_init(&p->lacking);
+	p->containers = calloc(n_containers + 1, sizeof *p->containers);
+	p->slots = calloc((size_t)p->n_slots + 1, sizeof *p->slots);
+	p->by_load = calloc(slots_each, sizeof *p->by_load);
+	if (!p->containers || !p->slots || !p->by_load) {
+		pool_finish(p);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < slots_each; i++)
+		list_init(&p->by_load[i]);
+	for (uint32_t i = 0; i < n_containers; i++)
+		container_init(&p->containers[i], p, i, slots_each);
+	return 0;
+}
+
+void pool_finish(struct pool *p)
+{
+	order_finish(&p->queue);
+	free(p->containers);
+	free(p->slots);
+	free(p->by_load);
+	*p = (struct pool){ 0 };
+}
+
+/* The container with the fewest slots taken, the longest unused among equals; NULL when none is available. */
+static struct container *least_busy(struct pool *p)
+{
+	while (p->lowest < p->by_load_len && list_empty(&p->by_load[p->lowest]))
+		p->lowest++;
+	if (p->lowest == p->by_load_len)
+		return NULL;
+	return CONTAINER_OF(list_first(&p->by_load[p->lowest]), struct container, node);
+}
+
+static struct slot *dispatch(struct pool *p, struct container *c, struct ticket *t, uint64_t now_us)
+{
+	struct slot *s = CONTAINER_OF(list_first(&c->slots[SLOT_FREE]), struct slot, node);
+	CHECK(!s->ticket && !s->probing);
+	s->ticket = t;
+	t->slot = s;
+	t->state = TICKET_RUNNING;
+	t->dispatched_us = now_us;
+	if (t->attempts < UINT8_MAX)
+		t->attempts++;
+	c->requests++;
+	p->started++;
+	slot_set_state(s, s->connected ? SLOT_BUSY : SLOT_CONNECTING);
+	return s;
+}
+
+/* True while a container is up, or may be: some have not been heard of since the start. */
+static bool has_hope(const struct pool *p)
+{
+	if (p->serving.len)
+		return true;
+	for (uint32_t i = 0; i < p->n_containers; i++) {
+		if (p->containers[i].state != CONTAINER_DOWN)
+			return true;
+	}
+	return false;
+}
+
+enum admission pool_admit(
+	struct pool *p, struct ticket *t, uint32_t bytes, uint64_t now_us, struct slot **ret_slot)
+{
+	CHECK(t->state == TICKET_NEW);
+	struct container *c = order_len(&p->queue) == 0 ? least_busy(p) : NULL;
+	if (!c) {
+		if (!has_hope(p))
+			return ADMIT_NO_CONTAINER;
+		if (order_len(&p->queue) >= p->limits.queue_max ||
+			bytes > p->limits.queue_max_bytes - p->queue_bytes)
+			return ADMIT_FULL;
+		if (order_push(&p->queue, &t->entry) < 0)
+			return ADMIT_FULL;
+	}
+	t->pool = p;
+	t->bytes = bytes;
+	t->number = p->next_number++;
+	t->admitted_us = now_us;
+	if (c) {
+		*ret_slot = dispatch(p, c, t, now_us);
+		return ADMIT_DISPATCH;
+	}
+	t->state = TICKET_WAITING;
+	p->queue_bytes += bytes;
+	return ADMIT_WAIT;
+}
+
+static struct ticket *ticket_of(struct order_entry *e)
+{
+	return CONTAINER_OF(e, struct ticket, entry);
+}
+
+static void leave_queue(struct ticket *t)
+{
+	struct pool *p = t->pool;
+	CHECK(t->state == TICKET_WAITING && p->queue_bytes >= t->bytes);
+	order_remove(&p->queue, &t->entry);
+	p->queue_bytes -= t->bytes;
+}
+
+bool pool_match(struct pool *p, uint64_t now_us, struct ticket **ret_ticket, struct slot **ret_slot)
+{
+	struct order_entry *first = order_first(&p->queue);
+	struct container *c = first ? least_busy(p) : NULL;
+	if (!c)
+		return false;
+	struct ticket *t = ticket_of(first);
+	leave_queue(t);
+	*ret_ticket = t;
+	*ret_slot = dispatch(p, c, t, now_us);
+	return true;
+}
+
+void ticket_withdraw(struct ticket *t)
+{
+	leave_queue(t);
+	t->state = TICKET_OVER;
+}
+
+void ticket_abandon(struct ticket *t)
+{
+	struct slot *s = t->slot;
+	CHECK(t->state == TICKET_RUNNING && s && s->ticket == t);
+	s->ticket = NULL;
+	t->slot = NULL;
+	t->state = TICKET_OVER;
+	if (s->state == SLOT_BUSY)
+		slot_set_state(s, SLOT_ZOMBIE);
+}
+
+int ticket_requeue(struct ticket *t)
+{
+	struct pool *p = t->pool;
+	CHECK(t->state == TICKET_RUNNING && !t->slot);
+	struct order_entry *at = order_first(&p->queue);
+	while (at && ticket_of(at)->number < t->number) /* only others that came back too are ahead of it */
+		at = order_next(&p->queue, at);
+	int r = order_insert(&p->queue, &t->entry, at);
+	if (r < 0)
+		return r;
+	t->state = TICKET_WAITING;
+	p->queue_bytes += t->bytes;
+	return 0;
+}
+
+uint32_t ticket_position(const struct ticket *t)
+{
+	return t->state == TICKET_WAITING ? order_rank(&t->pool->queue, &t->entry) : 0;
+}
+
+uint64_t pool_eta_us(const struct pool *p, uint32_t position)
+{
+	if (!p->service_mean_us || !p->serving.len)
+		return UINT64_MAX;
+	return (uint64_t)position * p->service_mean_us / p->serving.len;
+}
+
+/* ---- checks ---- */
+
+static void check_container(const struct container *c)
+{
+	uint32_t sum = 0;
+	for (int state = 0; state < SLOT_STATES; state++) {
+		uint32_t n = 0;
+		list_for_each (node, &c->slots[state]) {
+			const struct slot *s = CONTAINER_OF(node, struct slot, node);
+			CHECK(s->container == c && (int)s->state == state);
+			CHECK(!s->ticket || s->ticket->slot == s);
+			CHECK(!s->ticket || state == SLOT_BUSY || state == SLOT_CONNECTING);
+			CHECK(state != SLOT_BUSY || (s->connected && !!s->ticket != s->probing));
+			n++;
+		}
+		CHECK(n == c->slots[state].len);
+		sum += n;
+	}
+	CHECK(sum == c->n_slots);
+	CHECK(c->available == (c->state == CONTAINER_UP && !c->draining && c->slots[SLOT_FREE].len > 0));
+	CHECK(c->available == list_linked(&c->node));
+}
+
+void pool_check(const struct pool *p)
+{
+	uint64_t bytes = 0, last = 0;
+	uint32_t rank = 0, serving = 0;
+	for (uint32_t i = 0; i < p->n_containers; i++)
+		check_container(&p->containers[i]);
+	for (uint32_t i = 0; i < p->n_slots; i++)
+		serving += p->slots[i].serving;
+	CHECK(serving == p->serving.len && serving + p->lacking.len == p->n_slots);
+	for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
+		const struct ticket *t = ticket_of(e);
+		CHECK(t->state == TICKET_WAITING && t->number > last && t->number < p->next_number);
+		CHECK(order_rank(&p->queue, e) == ++rank);
+		last = t->number;
+		bytes += t->bytes;
+	}
+	CHECK(bytes == p->queue_bytes && rank == order_len(&p->queue));
+	pool_check_turn(p);
+}
+
+void pool_check_turn(const struct pool *p)
+{
+	CHECK(p->serving.len + p->lacking.len == p->n_slots);
+	CHECK(order_len(&p->queue) <=
+		p->limits.queue_max + p->n_slots); /* those that came back are let in again */
+	if (order_len(&p->queue) == 0)
+		return;
+	for (uint32_t load = p->lowest; load < p->by_load_len; load++)
+		CHECK(list_empty(&p->by_load[load]));
+}

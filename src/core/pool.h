@@ -1,0 +1,202 @@
+/* pool: interchangeable containers behind one route, their slots, and the queue of what waits for them.
+ *
+ * Owns:       containers and slots. Tickets belong to the exchanges that embed them.
+ * Never:      does I/O, reads the clock, calls back. Each call says what has become of the slot or the
+ * ticket; the shell acts on it. Invariants (pool_check holds all of them against the lists; pool_check_turn
+ * the cheap ones, in release): I1  a slot is on exactly one list of its container, the one that slot->state
+ * names; the lists' lengths add up to n_slots I2  a slot carries at most one ticket; it is given a new one
+ * only when it is free I4  tickets start in the order of their order numbers; one that comes back keeps its
+ * number and so its turn I5  while tickets wait, no container that is up and not draining has a free slot
+ * (true after pool_match has said no)
+ *
+ *            pool_match, connected ┌──────────────────────────────────────────┐
+ *   ┌──────┐ retry  ┌────────────┐ ok (no ticket)  ┌──────┐ pool_match ┌──────┴──┐  client left  ┌────────┐
+ *   │ DOWN ├───────▶│ CONNECTING ├────────────────▶│ FREE ├───────────▶│  BUSY   ├──────────────▶│ ZOMBIE │
+ *   └──▲───┘        └─────┬──────┘                 └──┬───┘            └────┬────┘               └───┬────┘
+ *      │   refused, lost  │◀── pool_match, cold ──────┤◀── answered ────────┤◀──── known idle ───────┤
+ *      └──────────────────┴───────────────────────────┴──── lost ───────────┴────────────────────────┘
+ */
+#pragma once
+#include "base/check.h"
+#include "base/list.h"
+#include "base/order.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pool;
+struct container;
+
+enum slot_state { SLOT_DOWN, SLOT_CONNECTING, SLOT_FREE, SLOT_BUSY, SLOT_ZOMBIE, SLOT_STATES };
+
+struct slot {
+	struct list_node node;       /* on container->slots[state] */
+	struct list_node pool_node;  /* on pool->serving or pool->lacking */
+	struct container *container; /* borrowed: the owner */
+	struct ticket *ticket;       /* borrowed; set while BUSY with a request, or CONNECTING for one */
+	enum slot_state state;
+	bool serving;   /* pool_node is on pool->serving */
+	bool connected; /* its kept-alive connection is open */
+	bool probing;   /* BUSY with a health probe, which has no ticket */
+	uint32_t index; /* within its pool, from 0: the shell's own arrays */
+};
+
+enum container_state {
+	CONTAINER_STARTING, /* not heard of yet */
+	CONTAINER_UP,
+	CONTAINER_DOWN, /* known not to answer; tried again at retry_at_us */
+};
+
+struct container {
+	struct pool *pool;     /* borrowed: the owner */
+	struct list_node node; /* on pool->by_load[busy slots] while available */
+	struct list slots[SLOT_STATES];
+	struct slot *slot; /* owned by the pool: n_slots in a row */
+	uint32_t n_slots;
+	uint32_t index; /* within its pool, from 0 */
+	enum container_state state;
+	bool draining;  /* gets nothing new */
+	bool available; /* on pool->by_load[load] */
+	uint32_t load;  /* slots taken when it was put there */
+	uint32_t failures_in_a_row;
+	uint64_t backoff_us;         /* the next pause */
+	uint64_t retry_at_us;        /* while DOWN */
+	uint64_t requests, failures; /* since the start */
+};
+
+enum ticket_state { TICKET_NEW, TICKET_WAITING, TICKET_RUNNING, TICKET_OVER };
+
+/* What the core knows of an exchange. */
+struct ticket {
+	struct order_entry entry; /* in pool->queue while WAITING */
+	struct pool *pool;        /* borrowed */
+	struct slot *slot;        /* borrowed; while RUNNING */
+	uint64_t number;          /* order of admission, from 1; kept when it comes back */
+	uint64_t admitted_us, dispatched_us;
+	uint32_t bytes;   /* that count against the queue's byte limit */
+	uint8_t state;    /* enum ticket_state */
+	uint8_t attempts; /* dispatches so far */
+};
+
+struct pool_limits {
+	uint32_t queue_max;       /* tickets waiting */
+	uint64_t queue_max_bytes; /* their bytes */
+	uint32_t fall;            /* failures in a row that take a container out */
+	uint64_t backoff_min_us, backoff_max_us;
+};
+
+struct pool {
+	struct pool_limits limits;
+	struct container *containers; /* owned */
+	uint32_t n_containers, n_slots;
+	struct slot *slots;   /* owned */
+	struct list *by_load; /* owned; by_load[k]: available containers with k slots taken, longest unused
+				 first */
+	uint32_t by_load_len, lowest; /* no container is on a list below `lowest` */
+	struct list serving; /* slots that are connecting, free or busy on containers that are up and not
+				draining */
+	struct list lacking; /* all others */
+	struct order queue;
+	uint64_t queue_bytes;
+	uint64_t next_number;
+	uint64_t service_mean_us;   /* decaying mean; 0 without a sample */
+	uint64_t started, finished; /* tickets that were dispatched; that came to an end on a slot */
+};
+
+/* n_containers ≥ 0 with slots_each ≥ 1 each, all STARTING with DOWN slots. 0 or -ENOMEM. */
+MUST_USE int pool_init(
+	struct pool *p, uint32_t n_containers, uint32_t slots_each, const struct pool_limits *limits);
+
+/* Nothing may wait. */
+void pool_finish(struct pool *p);
+
+/* ---- admission ---- */
+
+enum admission {
+	ADMIT_DISPATCH,     /* a slot was free: the ticket is RUNNING on *ret_slot */
+	ADMIT_WAIT,         /* it is in the queue */
+	ADMIT_FULL,         /* the queue's limit is reached; the ticket is untouched */
+	ADMIT_NO_CONTAINER, /* every container is known to be down; the ticket is untouched */
+};
+
+/* A new ticket asks for a slot. bytes: what it keeps in memory while it waits. */
+MUST_USE enum admission pool_admit(
+	struct pool *p, struct ticket *t, uint32_t bytes, uint64_t now_us, struct slot **ret_slot);
+
+/* Gives the first waiting ticket a slot, if there are both. The slot is BUSY when it was connected (send the
+ * request now), else CONNECTING (connect first). Call it until it says false after every event that may have
+ * freed a slot: that is what I5 rests on. */
+MUST_USE bool pool_match(struct pool *p, uint64_t now_us, struct ticket **ret_ticket, struct slot **ret_slot);
+
+/* ---- tickets ---- */
+
+/* Takes a waiting ticket out of the queue for good: its client has left, or it has waited too long. */
+void ticket_withdraw(struct ticket *t);
+
+/* The request is given up while it runs: the slot becomes a ZOMBIE (or stays CONNECTING, without a ticket).
+ * The ticket is over. */
+void ticket_abandon(struct ticket *t);
+
+/* The slot was lost or would not take it: back into the queue at its old order number. Say what became of the
+ * slot first, with slot_* below. 0 or -ENOMEM. */
+MUST_USE int ticket_requeue(struct ticket *t);
+
+/* 1 + the tickets ahead of it; 0 when it does not wait. */
+uint32_t ticket_position(const struct ticket *t);
+
+/* position × mean service time ÷ serving slots, in us; UINT64_MAX without a sample or a slot. */
+uint64_t pool_eta_us(const struct pool *p, uint32_t position);
+
+/* ---- what happens to slots ---- */
+
+/* The answer has come whole: the slot is FREE again (DOWN when its container went down meanwhile). The
+ * ticket, if the slot still has one, is over and its service time counts for the mean. `connected`: the
+ * connection may be used again. */
+void slot_answered(struct slot *s, bool connected, uint64_t now_us);
+
+/* The connection stands: BUSY if the slot was connecting for a ticket, else FREE; the container is not up by
+ * this alone if it is to be probed first (`probe_first`): then the slot is BUSY with the probe. */
+void slot_connected(struct slot *s, bool probe_first, uint64_t now_us);
+
+/* A free slot's kept-alive connection has ended. It stays FREE, to be connected when it is needed. */
+void slot_disconnected(struct slot *s);
+
+/* The connect failed, or the connection broke while it was in use. Its ticket is detached and RUNNING no more
+ * (requeue it, or fail it): the return value, NULL when there was none. The slot is FREE and unconnected, or
+ * DOWN when that took its container out. */
+struct ticket *slot_lost(struct slot *s, bool refused, uint64_t now_us);
+
+/* ---- containers ---- */
+
+/* A container with nothing in flight shall be probed: a FREE slot becomes BUSY with the probe (CONNECTING
+ * when unconnected); NULL when it has none free or something is in flight. */
+struct slot *container_probe(struct container *c);
+
+/* A DOWN or STARTING container shall be tried: one of its slots is now CONNECTING; NULL when one is already.
+ */
+struct slot *container_retry(struct container *c);
+
+/* The probe was answered well, or a request was: all its slots are usable. */
+void container_up(struct container *c);
+
+/* Takes it out at once; FREE slots are DOWN (their connections are the shell's to close). Sets retry_at_us.
+ */
+void container_down(struct container *c, uint64_t now_us);
+
+/* One more failure; takes the container out when there were `fall` in a row. */
+void container_failed(struct container *c, uint64_t now_us);
+
+void container_drain(struct container *c, bool draining);
+
+/* Requests in flight: busy and zombie slots, a probe included. */
+static inline uint32_t container_in_flight(const struct container *c)
+{
+	return c->slots[SLOT_BUSY].len + c->slots[SLOT_ZOMBIE].len;
+}
+
+/* ---- checks ---- */
+
+void pool_check(const struct pool *p);
+
+/* I5 and the sums that cost nothing. */
+void pool_check_turn(const struct pool *p);

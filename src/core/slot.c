@@ -1,0 +1,205 @@
+/* slot: what happens to slots and containers. The diagram stands in pool.h.
+ *
+ * Invariant: slot->node is on container->slots[slot->state]; slot->pool_node is on pool->serving exactly when
+ * the container is up and not draining and the slot is connecting, free or busy; a container is on
+ * by_load[slots taken] exactly when it is up, not draining and has a free slot.
+ */
+#include "core/slot.h"
+
+static bool is_serving(const struct slot *s)
+{
+	const struct container *c = s->container;
+	return c->state == CONTAINER_UP && !c->draining && s->state != SLOT_DOWN && s->state != SLOT_ZOMBIE;
+}
+
+static void slot_file(struct slot *s)
+{
+	struct pool *p = s->container->pool;
+	bool serving = is_serving(s);
+	if (serving == s->serving)
+		return;
+	list_remove(s->serving ? &p->serving : &p->lacking, &s->pool_node);
+	list_push_back(serving ? &p->serving : &p->lacking, &s->pool_node);
+	s->serving = serving;
+}
+
+static uint32_t taken(const struct container *c)
+{
+	return c->n_slots - c->slots[SLOT_FREE].len;
+}
+
+static void container_file(struct container *c)
+{
+	struct pool *p = c->pool;
+	if (c->available)
+		list_remove(&p->by_load[c->load], &c->node);
+	c->available = c->state == CONTAINER_UP && !c->draining && c->slots[SLOT_FREE].len > 0;
+	if (!c->available)
+		return;
+	c->load = taken(c);
+	list_push_back(&p->by_load[c->load], &c->node);
+	if (c->load < p->lowest)
+		p->lowest = c->load;
+}
+
+void slot_set_state(struct slot *s, enum slot_state state)
+{
+	static const uint8_t allowed[SLOT_STATES] = {
+		[SLOT_DOWN] = 1 << SLOT_CONNECTING | 1 << SLOT_FREE,
+		[SLOT_CONNECTING] = 1 << SLOT_FREE | 1 << SLOT_BUSY | 1 << SLOT_DOWN,
+		[SLOT_FREE] = 1 << SLOT_CONNECTING | 1 << SLOT_BUSY | 1 << SLOT_DOWN,
+		[SLOT_BUSY] = 1 << SLOT_FREE | 1 << SLOT_ZOMBIE | 1 << SLOT_DOWN,
+		[SLOT_ZOMBIE] = 1 << SLOT_FREE | 1 << SLOT_DOWN,
+	};
+	struct container *c = s->container;
+	CHECK(allowed[s->state] >> state & 1);
+	bool freeness_changes = s->state == SLOT_FREE || state == SLOT_FREE;
+	list_remove(&c->slots[s->state], &s->node);
+	s->state = state;
+	if (state == SLOT_FREE && s->connected) /* slots with a connection are used first */
+		list_push_front(&c->slots[state], &s->node);
+	else
+		list_push_back(&c->slots[state], &s->node);
+	slot_file(s);
+	if (freeness_changes)
+		container_file(c);
+}
+
+void container_refile(struct container *c)
+{
+	for (uint32_t i = 0; i < c->n_slots; i++)
+		slot_file(&c->slot[i]);
+	container_file(c);
+}
+
+void slot_answered(struct slot *s, bool connected, uint64_t now_us)
+{
+	struct container *c = s->container;
+	struct pool *p = c->pool;
+	struct ticket *t = s->ticket;
+	bool was_probe = s->probing;
+	CHECK(s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE);
+	if (t) {
+		uint64_t took_us = now_us - t->dispatched_us;
+		/* weight 1/16: some dozen answers until a change of pace shows */
+		if (p->service_mean_us)
+			p->service_mean_us += took_us / 16 - p->service_mean_us / 16;
+		else
+			p->service_mean_us = took_us;
+		if (p->service_mean_us == 0)
+			p->service_mean_us = 1;
+		t->state = TICKET_OVER;
+		t->slot = NULL;
+		s->ticket = NULL;
+		p->finished++;
+	}
+	s->probing = false;
+	s->connected = connected;
+	c->failures_in_a_row = 0;
+	if (was_probe)
+		container_up(c);
+	slot_set_state(s, c->state == CONTAINER_DOWN ? SLOT_DOWN : SLOT_FREE);
+}
+
+void slot_connected(struct slot *s, bool probe_first, uint64_t now_us)
+{
+	struct container *c = s->container;
+	CHECK(s->state == SLOT_CONNECTING);
+	s->connected = true;
+	if (!s->ticket && !s->probing && c->state != CONTAINER_UP) {
+		if (probe_first)
+			s->probing = true;
+		else
+			container_up(c);
+	}
+	if (s->ticket)
+		s->ticket->dispatched_us = now_us;
+	slot_set_state(s, s->ticket || s->probing ? SLOT_BUSY : SLOT_FREE);
+}
+
+void slot_disconnected(struct slot *s)
+{
+	struct container *c = s->container;
+	CHECK(s->state == SLOT_FREE && s->connected);
+	s->connected = false;
+	list_remove(&c->slots[SLOT_FREE], &s->node);
+	list_push_back(&c->slots[SLOT_FREE], &s->node);
+}
+
+struct ticket *slot_lost(struct slot *s, bool refused, uint64_t now_us)
+{
+	struct container *c = s->container;
+	struct ticket *t = s->ticket;
+	CHECK(s->state == SLOT_CONNECTING || s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE);
+	s->ticket = NULL;
+	s->probing = false;
+	s->connected = false;
+	if (t)
+		t->slot = NULL;
+	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
+	if (refused || c->state != CONTAINER_UP)
+		container_down(c, now_us);
+	else
+		container_failed(c, now_us);
+	return t;
+}
+
+struct slot *container_probe(struct container *c)
+{
+	struct list_node *n = list_first(&c->slots[SLOT_FREE]);
+	if (!n || c->state != CONTAINER_UP || taken(c) > 0)
+		return NULL;
+	struct slot *s = CONTAINER_OF(n, struct slot, node);
+	s->probing = true;
+	slot_set_state(s, s->connected ? SLOT_BUSY : SLOT_CONNECTING);
+	return s;
+}
+
+struct slot *container_retry(struct container *c)
+{
+	struct list_node *n = list_first(&c->slots[SLOT_DOWN]);
+	if (!n || c->state == CONTAINER_UP || c->slots[SLOT_CONNECTING].len || c->slots[SLOT_BUSY].len)
+		return NULL;
+	struct slot *s = CONTAINER_OF(n, struct slot, node);
+	slot_set_state(s, SLOT_CONNECTING);
+	return s;
+}
+
+void container_up(struct container *c)
+{
+	c->failures_in_a_row = 0;
+	c->backoff_us = c->pool->limits.backoff_min_us;
+	if (c->state == CONTAINER_UP)
+		return;
+	c->state = CONTAINER_UP;
+	container_refile(c);
+	list_for_each_safe (n, &c->slots[SLOT_DOWN])
+		slot_set_state(CONTAINER_OF(n, struct slot, node), SLOT_FREE);
+}
+
+void container_down(struct container *c, uint64_t now_us)
+{
+	const struct pool_limits *limits = &c->pool->limits;
+	c->retry_at_us = now_us + c->backoff_us;
+	c->backoff_us =
+		c->backoff_us * 2 < limits->backoff_max_us ? c->backoff_us * 2 : limits->backoff_max_us;
+	if (c->state == CONTAINER_DOWN)
+		return;
+	c->state = CONTAINER_DOWN;
+	container_refile(c);
+	list_for_each_safe (n, &c->slots[SLOT_FREE])
+		slot_set_state(CONTAINER_OF(n, struct slot, node), SLOT_DOWN);
+}
+
+void container_failed(struct container *c, uint64_t now_us)
+{
+	c->failures++;
+	if (++c->failures_in_a_row >= c->pool->limits.fall && c->state == CONTAINER_UP)
+		container_down(c, now_us);
+}
+
+void container_drain(struct container *c, bool draining)
+{
+	c->draining = draining;
+	container_refile(c);
+}

@@ -1,0 +1,11 @@
+/* slot: the only mover of slots between states, and of containers between the pool's lists. Internal to core.
+ */
+#pragma once
+#include "core/pool.h"
+
+/* Checks the move against the table, then moves: the slot's lists and its container's place among the
+ * available follow. */
+void slot_set_state(struct slot *s, enum slot_state state);
+
+/* After a change of the container's own state or of `draining`: files all its slots and itself anew. */
+void container_refile(struct container *c);
