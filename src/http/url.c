@@ -1,0 +1,156 @@
+#include "http/url.h"
+
+#include "http/chars.h"
+
+#include <arpa/inet.h>
+
+/* The byte that the escape at s[at] stands for, or -1. */
+static int unescape(struct str s, size_t at)
+{
+	if (s.len - at < 3 || s.ptr[at] != '%')
+		return -1;
+	int high = char_hex(s.ptr[at + 1]), low = char_hex(s.ptr[at + 2]);
+	return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+bool url_decode(struct str in, char *out, size_t cap, size_t *ret_len)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < in.len; i++) {
+		int c = (unsigned char)in.ptr[i];
+		if (c == '%') {
+			c = unescape(in, i);
+			i += 2;
+		}
+		if (c <= 0 || n == cap)
+			return false;
+		out[n++] = (char)c;
+	}
+	*ret_len = n;
+	return true;
+}
+
+struct str url_param(struct str query, struct str name)
+{
+	while (query.ptr) {
+		struct str value = str_cut(&query, '&');
+		struct str key = str_cut(&value, '=');
+		if (str_eq(key, name))
+			return value.ptr ? value : (struct str){ key.ptr + key.len, 0 };
+	}
+	return (struct str){ NULL, 0 };
+}
+
+/* An address in brackets; neither a zone nor the IPvFuture form, which nobody uses. */
+static bool is_ip_literal(struct str s)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+	if (s.len < 4 || s.len - 2 >= sizeof text || s.ptr[s.len - 1] != ']')
+		return false;
+	str_copy(text, sizeof text, (struct str){ s.ptr + 1, s.len - 2 });
+	return strlen(text) == s.len - 2 && inet_pton(AF_INET6, text, &address) == 1;
+}
+
+/* A name or an IPv4 address. Percent escapes, which a reg-name may have and no DNS name has, are refused: they would hide
+ * one name behind another. */
+static bool is_reg_name(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (!char_is(s.ptr[i], CHAR_REG_NAME))
+			return false;
+	}
+	return s.len > 0;
+}
+
+struct str url_host(struct str authority)
+{
+	size_t n = 0;
+	bool bracket = authority.len && authority.ptr[0] == '[';
+	while (n < authority.len && authority.ptr[n] != (bracket ? ']' : ':'))
+		n++;
+	return (struct str){ authority.ptr, n + (bracket && n < authority.len) };
+}
+
+/* Empty, or ":" and up to five digits that make at most 65535. */
+static bool is_port(struct str s)
+{
+	uint64_t port = 0;
+	if (s.len <= 1)
+		return s.len == 0 || s.ptr[0] == ':';
+	return s.ptr[0] == ':' && s.len <= 6 && str_to_u64(str_skip(s, 1), &port) && port <= UINT16_MAX;
+}
+
+bool url_is_authority(struct str s)
+{
+	struct str host = url_host(s);
+	bool good = host.len && host.ptr[0] == '[' ? is_ip_literal(host) : is_reg_name(host);
+	return good && is_port(str_skip(s, host.len));
+}
+
+/* The character at s[*at], its escape undone if it is a dot or ends a segment; steps over it. */
+static char path_char(struct str s, size_t *at)
+{
+	int c = unescape(s, *at);
+	if (c == '.' || c == '/' || c == '\\' || c == ';') {
+		*at += 3;
+		return (char)c;
+	}
+	return s.ptr[(*at)++];
+}
+
+bool url_has_dot_segment(struct str path)
+{
+	enum { NO_DOTS = 3 };
+	unsigned dots = NO_DOTS; /* of the segment, which has nothing else so far */
+	size_t at = 0;
+	while (at < path.len) {
+		char c = path_char(path, &at);
+		bool ends = c == '/' || c == '\\' || c == ';';
+		if (ends && (dots == 1 || dots == 2))
+			return true;
+		if (c == '/' || c == '\\')
+			dots = 0;
+		else if (c != '.' || dots == NO_DOTS)
+			dots = NO_DOTS;
+		else
+			dots++;
+	}
+	return dots == 1 || dots == 2;
+}
+
+/* Nothing that would end or spoil a request target. */
+static bool is_path(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (char_is(s.ptr[i], STOP_QUERY))
+			return false;
+	}
+	return s.len > 0 && s.ptr[0] == '/';
+}
+
+bool url_parse(struct str s, struct url *ret)
+{
+	enum { SCHEME = 7 };
+	uint64_t port = 80;
+	if (s.len <= SCHEME || !str_eq_nocase((struct str){ s.ptr, SCHEME }, STR("http://")))
+		return false;
+	struct str rest = str_skip(s, SCHEME);
+	const char *slash = memchr(rest.ptr, '/', rest.len);
+	struct str authority = { rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len };
+	struct str host = url_host(authority), path = str_skip(rest, authority.len);
+	if (!url_is_authority(authority) || (path.len && !is_path(path)))
+		return false;
+	if (authority.len > host.len + 1 && (!str_to_u64(str_skip(authority, host.len + 1), &port) || port == 0))
+		return false;
+	if (host.ptr[0] == '[')
+		host = (struct str){ host.ptr + 1, host.len - 2 };
+	*ret = (struct url){
+		.scheme = { s.ptr, 4 },
+		.authority = authority,
+		.host = host,
+		.port = (uint16_t)port,
+		.path = path.len ? path : STR("/"),
+	};
+	return true;
+}
