@@ -74,7 +74,9 @@ static struct container *least_busy(struct pool *p)
 
 static struct slot *dispatch(struct pool *p, struct container *c, struct ticket *t, uint64_t now_us)
 {
-	struct slot *s = CONTAINER_OF(list_first(&c->slots[SLOT_FREE]), struct slot, node);
+	struct list_node *n = list_first(&c->slots[SLOT_FREE]);
+	CHECK(n);
+	struct slot *s = CONTAINER_OF(n, struct slot, node);
 	CHECK(!s->ticket && !s->probing);
 	s->ticket = t;
 	t->slot = s;
@@ -192,9 +194,9 @@ uint32_t ticket_position(const struct ticket *t)
 
 uint64_t pool_eta_us(const struct pool *p, uint32_t position)
 {
-	if (!p->service_mean_us || !p->serving.len)
+	if (!p->service_mean_x16 || !p->serving.len)
 		return UINT64_MAX;
-	return (uint64_t)position * p->service_mean_us / p->serving.len;
+	return (uint64_t)position * p->service_mean_x16 / 16 / p->serving.len;
 }
 
 /* ---- checks ---- */

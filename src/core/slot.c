@@ -72,6 +72,17 @@ void container_refile(struct container *c)
 	container_file(c);
 }
 
+/* Weight 1/16: some dozen answers until a change of pace shows. */
+static void count_service_time(struct pool *p, uint64_t took_us)
+{
+	if (p->service_mean_x16)
+		p->service_mean_x16 += took_us - p->service_mean_x16 / 16;
+	else
+		p->service_mean_x16 = took_us * 16;
+	if (p->service_mean_x16 == 0)
+		p->service_mean_x16 = 1; /* 0 means that there is no sample */
+}
+
 void slot_answered(struct slot *s, bool connected, uint64_t now_us)
 {
 	struct container *c = s->container;
@@ -80,24 +91,17 @@ void slot_answered(struct slot *s, bool connected, uint64_t now_us)
 	bool was_probe = s->probing;
 	CHECK(s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE);
 	if (t) {
-		uint64_t took_us = now_us - t->dispatched_us;
-		/* weight 1/16: some dozen answers until a change of pace shows */
-		if (p->service_mean_us)
-			p->service_mean_us += took_us / 16 - p->service_mean_us / 16;
-		else
-			p->service_mean_us = took_us;
-		if (p->service_mean_us == 0)
-			p->service_mean_us = 1;
+		count_service_time(p, now_us - t->dispatched_us);
 		t->state = TICKET_OVER;
 		t->slot = NULL;
 		s->ticket = NULL;
 		p->finished++;
 	}
 	s->probing = false;
-	s->connected = connected;
 	c->failures_in_a_row = 0;
 	if (was_probe)
 		container_up(c);
+	s->connected = connected && c->state != CONTAINER_DOWN;
 	slot_set_state(s, c->state == CONTAINER_DOWN ? SLOT_DOWN : SLOT_FREE);
 }
 
@@ -131,16 +135,18 @@ struct ticket *slot_lost(struct slot *s, bool refused, uint64_t now_us)
 	struct container *c = s->container;
 	struct ticket *t = s->ticket;
 	CHECK(s->state == SLOT_CONNECTING || s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE);
+	bool in_use = s->state != SLOT_CONNECTING;
 	s->ticket = NULL;
 	s->probing = false;
 	s->connected = false;
 	if (t)
 		t->slot = NULL;
 	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
-	if (refused || c->state != CONTAINER_UP)
-		container_down(c, now_us);
-	else
+	if (c->state == CONTAINER_UP && !refused)
 		container_failed(c, now_us);
+	else if (c->state != CONTAINER_DOWN ||
+		!in_use) /* several slots lost at once are one reason to back off */
+		container_down(c, now_us);
 	return t;
 }
 

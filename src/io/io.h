@@ -95,6 +95,14 @@ struct io_timer {
 struct io_spool;
 typedef void io_spool_fn(void *owner, int err);
 
+/* A piece of blocking work for the loop's thread for such: work() runs there, done() on the loop's thread in
+ * a later turn. */
+struct io_task {
+	struct io_task *next; /* the loop's own affair */
+	void (*work)(struct io_task *t);
+	void (*done)(struct io_task *t);
+};
+
 struct io_ops {
 	int (*listen)(struct io *io, struct io_listener *l, const struct io_addr *addr);
 	int (*listen_fd)(struct io *io, struct io_listener *l, int fd);
@@ -113,6 +121,8 @@ struct io_ops {
 	int (*spool_read)(
 		struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
 	void (*spool_close)(struct io *io, struct io_spool *sp);
+	int (*offload)(struct io *io, struct io_task *t);
+	void (*random)(struct io *io, void *into, size_t n);
 };
 
 struct io_wheel;
@@ -291,4 +301,19 @@ MUST_USE static inline int io_spool_read(
 static inline void io_spool_close(struct io *io, struct io_spool *sp)
 {
 	io->ops->spool_close(io, sp);
+}
+
+/* ---- the rest ---- */
+
+/* Runs t->work on another thread, in the order of calls (spools share it). -EAGAIN when there is no thread to
+ * be had. */
+MUST_USE static inline int io_offload(struct io *io, struct io_task *t)
+{
+	return io->ops->offload(io, t);
+}
+
+/* n bytes that nobody can guess (in the simulator: that the seed decides). */
+static inline void io_random(struct io *io, void *into, size_t n)
+{
+	io->ops->random(io, into, n);
 }

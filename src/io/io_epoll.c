@@ -25,6 +25,7 @@ enum {
 	EVENTS = 256,
 	ACCEPTS_PER_EVENT = 64,
 	BACKLOG = 4096,
+	RANDOM_BYTES = 256,           /* as much as one getentropy gives */
 	ACCEPT_PAUSE_US = 100 * 1000, /* when descriptors have run out */
 };
 
@@ -43,6 +44,8 @@ struct io_epoll {
 	int n_events, at_event;      /* of the batch being delivered */
 	struct io_listener *starved; /* borrowed; waits for descriptors */
 	struct io_timer starved_timer;
+	size_t random_left; /* bytes of `random` that were not given out */
+	unsigned char random[RANDOM_BYTES];
 	char recv_buf[RECV_BYTES];
 };
 
@@ -423,6 +426,24 @@ static void epoll_spool_close(struct io *io, struct io_spool *sp)
 	spooler_close(self(io)->spooler, sp);
 }
 
+static int epoll_offload(struct io *io, struct io_task *t)
+{
+	return spooler_offload(self(io)->spooler, t);
+}
+
+static void epoll_random(struct io *io, void *into, size_t n)
+{
+	struct io_epoll *e = self(io);
+	CHECK(n <= sizeof e->random);
+	if (e->random_left < n) {
+		CHECK(getentropy(e->random, sizeof e->random) == 0);
+		e->random_left = sizeof e->random;
+	}
+	e->random_left -= n;
+	memcpy(into, e->random + e->random_left, n);
+	memset(e->random + e->random_left, 0, n);
+}
+
 /* ---- the loop ---- */
 
 static const struct io_ops epoll_ops = {
@@ -441,6 +462,8 @@ static const struct io_ops epoll_ops = {
 	.spool_write = epoll_spool_write,
 	.spool_read = epoll_spool_read,
 	.spool_close = epoll_spool_close,
+	.offload = epoll_offload,
+	.random = epoll_random,
 };
 
 struct io *io_epoll_create(void)

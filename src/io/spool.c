@@ -13,7 +13,7 @@ struct io_spool {
 	bool closed; /* the loop's */
 };
 
-enum spool_op { SPOOL_WRITE, SPOOL_READ, SPOOL_CLOSE };
+enum spool_op { SPOOL_WRITE, SPOOL_READ, SPOOL_CLOSE, SPOOL_OFFLOAD };
 
 struct spool_task {
 	struct io_message message; /* back to the loop */
@@ -25,6 +25,7 @@ struct spool_task {
 	char *bytes; /* owned for SPOOL_WRITE; the caller's for SPOOL_READ until the spool is closed */
 	size_t n;
 	io_spool_fn *done;
+	struct io_task *offloaded; /* borrowed; with SPOOL_OFFLOAD, whose spool is NULL */
 	int err;
 };
 
@@ -121,6 +122,9 @@ static int carry_out(struct spool_task *t)
 			close(sp->fd);
 		sp->fd = -1;
 		return 0;
+	case SPOOL_OFFLOAD:
+		t->offloaded->work(t->offloaded);
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -174,6 +178,12 @@ static void on_finished(struct io_message *m)
 	struct spool_task *t = CONTAINER_OF(m, struct spool_task, message);
 	struct io_spool *sp = t->spool;
 	forget_finished(t->spooler, t);
+	if (t->op == SPOOL_OFFLOAD) {
+		struct io_task *task = t->offloaded;
+		free(t);
+		task->done(task);
+		return;
+	}
 	if (t->op == SPOOL_WRITE || sp->closed)
 		free(t->bytes);
 	if (t->done && !sp->closed)
@@ -198,13 +208,17 @@ static int submit(struct spooler *s, struct io_spool *sp, struct spool_task task
 	return 0;
 }
 
+static bool start_thread(struct spooler *s)
+{
+	if (!s->running && pthread_create(&s->thread, NULL, spooler_main, s) == 0)
+		s->running = true;
+	return s->running;
+}
+
 struct io_spool *spooler_open(struct spooler *s, void *owner)
 {
-	if (!s->running) {
-		if (pthread_create(&s->thread, NULL, spooler_main, s))
-			return NULL;
-		s->running = true;
-	}
+	if (!start_thread(s))
+		return NULL;
 	struct io_spool *sp = malloc(sizeof *sp);
 	if (sp)
 		*sp = (struct io_spool){ .owner = owner, .fd = -1 };
@@ -233,6 +247,13 @@ void spooler_close(struct spooler *s, struct io_spool *sp)
 	CHECK(submit(s, sp, (struct spool_task){ .op = SPOOL_CLOSE }) == 0);
 }
 
+int spooler_offload(struct spooler *s, struct io_task *task)
+{
+	if (!start_thread(s))
+		return -EAGAIN;
+	return submit(s, NULL, (struct spool_task){ .op = SPOOL_OFFLOAD, .offloaded = task });
+}
+
 void spooler_destroy(struct spooler *s)
 {
 	if (!s)
@@ -252,7 +273,7 @@ void spooler_destroy(struct spooler *s)
 			closing = t;
 			continue;
 		}
-		if (t->op == SPOOL_WRITE || t->spool->closed)
+		if (t->op == SPOOL_WRITE || (t->op == SPOOL_READ && t->spool->closed))
 			free(t->bytes);
 		task_free(t);
 	}

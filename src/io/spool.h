@@ -1,4 +1,4 @@
-/* spool: the thread that reads and writes spool files for a loop.
+/* spool: the thread that does a loop's blocking work: spool files, and whatever is offloaded.
  *
  * Owns:   the thread, the files and what waits for them.
  * Order:  first in, first out over all spools; completions run on the loop's thread.
@@ -21,3 +21,4 @@ int spooler_write(
 int spooler_read(
 	struct spooler *s, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
 void spooler_close(struct spooler *s, struct io_spool *sp);
+int spooler_offload(struct spooler *s, struct io_task *task);
