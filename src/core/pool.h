@@ -99,7 +99,7 @@ struct pool {
 	struct order queue;
 	uint64_t queue_bytes;
 	uint64_t next_number;
-	uint64_t service_mean_us;   /* decaying mean; 0 without a sample */
+	uint64_t service_mean_x16;  /* decaying mean of service times in 1/16 us; 0 without a sample */
 	uint64_t started, finished; /* tickets that were dispatched; that came to an end on a slot */
 };
 
