@@ -1,0 +1,172 @@
+#include "cli/schema.h"
+
+#include "fleet/fleet.h"
+#include "gateway/settings.h"
+
+/* Where a row's value is kept. */
+#define AT(type, member) \
+	.offset = offsetof(struct type, member), .bytes = sizeof(((struct type *)NULL)->member)
+#define LIST(type, member, count) AT(type, member), .count_offset = offsetof(struct type, count)
+#define TOP(kind, path, member)   SCOPE_TOP, KIND_##kind, path, AT(settings, member)
+#define POOL(kind, path, member)  SCOPE_POOL, KIND_##kind, path, AT(pool_settings, member)
+#define FLEET(kind, path, member) SCOPE_FLEET, KIND_##kind, path, AT(fleet_settings, member)
+#define DURATION(from, to)        .least = (from), .most = (to), .arg = "TIME"
+#define SIZE(from, to)            .least = (from), .most = (to), .arg = "SIZE"
+#define NUMBER(from, to)          .least = (from), .most = (to), .arg = "N"
+
+#define MS   1000ull
+#define SEC  1000000ull
+#define HOUR (3600 * SEC)
+#define DAY  (24 * HOUR)
+#define KIB  (1ull << 10)
+#define MIB  (1ull << 20)
+#define GIB  (1ull << 30)
+#define TIB  (1ull << 40)
+
+static const char *const retry_names[] = { "safe", "always", "never", NULL };
+static const char *const leave_names[] = { "finish", "close", NULL };
+static const char *const half_close_names[] = { "leave", "wait", NULL };
+static const char *const fleet_places[] = { "local", NULL };
+
+static const struct key keys[] = {
+	{ SCOPE_TOP, KIND_ADDRS, "listen", LIST(settings, listen, n_listen), .arg = "ADDR",
+		.doc = "where clients come in: 127.0.0.1:8080, [::]:80, :80 (every address of the machine) "
+		       "or unix:/path; port 0 lets the kernel choose" },
+	{ TOP(ADDR_OFF, "admin", admin), .arg = "ADDR",
+		.doc = "where /status and /metrics are: loopback or unix:/path only; off" },
+	{ SCOPE_TOP, KIND_TEXTS, "admin_hosts", LIST(settings, admin_hosts, n_admin_hosts), .arg = "NAME",
+		.doc = "further names that a request to the admin listener may call it by" },
+	{ TOP(TEXT_OFF, "status_file", status_file), .arg = "FILE",
+		.doc = "JSON report of the containers, replaced after every change; off" },
+	{ TOP(TEXT_OFF, "access_log", access_log), .arg = "FILE",
+		.doc = "a JSON line for each request: stderr or a file, which SIGUSR1 reopens; off" },
+	{ SCOPE_TOP, KIND_NETWORKS, "trusted_proxies", LIST(settings, trusted_proxies, n_trusted_proxies),
+		.arg = "NET", .doc = "addresses or networks whose X-Forwarded-For is believed" },
+	{ TOP(NUMBER, "limits.connections", max_connections), NUMBER(1, 10000000),
+		.doc = "clients connected at once" },
+	{ TOP(SIZE, "limits.head", max_head_bytes), SIZE(KIB, MIB),
+		.doc = "longest head of a request (431 above it)" },
+	{ TOP(SIZE, "limits.body", max_body_bytes), SIZE(0, TIB),
+		.doc = "longest body of a request (413 above it)" },
+	{ TOP(SIZE, "limits.body_memory", body_memory_bytes), SIZE(4 * KIB, GIB),
+		.doc = "a longer body is kept in a spool file" },
+	{ TOP(SIZE, "limits.memory", memory_limit_bytes), SIZE(MIB, 16 * TIB),
+		.doc = "bytes of requests and answers in memory, all together" },
+	{ TOP(SIZE, "limits.spool", spool_max_bytes), SIZE(0, 1024 * TIB),
+		.doc = "bytes in spool files, all together" },
+	{ TOP(DURATION, "client_timeouts.head", client_head_us), DURATION(MS, DAY),
+		.doc = "for a request's head, from its first byte" },
+	{ TOP(DURATION, "client_timeouts.body", client_body_us), DURATION(MS, DAY),
+		.doc = "between two pieces of a request's body" },
+	{ TOP(DURATION, "client_timeouts.idle", client_idle_us), DURATION(MS, DAY),
+		.doc = "between two requests of a connection" },
+	{ TOP(DURATION, "client_timeouts.send", client_send_us), DURATION(MS, DAY),
+		.doc = "for which a client may take nothing of its answer" },
+	{ TOP(NUMBER, "jobs.max", jobs_max), NUMBER(1, 100000000),
+		.doc = "asynchronous requests kept, finished ones included" },
+	{ TOP(SIZE, "jobs.max_bytes", jobs_max_bytes), SIZE(MIB, 16 * TIB), .doc = "bytes of their results" },
+	{ TOP(DURATION, "jobs.max_age", jobs_max_age_us), DURATION(SEC, 365 * DAY),
+		.doc = "a result is kept for so long after its end" },
+	{ TOP(DURATION, "drain_timeout", drain_timeout_us), DURATION(0, DAY),
+		.doc = "what runs or waits may take so long after SIGTERM" },
+	{ TOP(CHOICE, "half_close", half_close_waits), .choices = half_close_names, .arg = "leave|wait",
+		.doc = "a client that shuts its sending side down after a whole request has left, or waits "
+		       "for the answer" },
+
+	{ POOL(TEXT, "name", name), .arg = "NAME", .doc = "the pool's name in metrics and reports" },
+	{ POOL(TEXT, "match.host", host), .arg = "HOST",
+		.doc = "requests for this host: a name, *.example.org, or * for all" },
+	{ POOL(TEXT, "match.path_prefix", path_prefix), .arg = "PATH",
+		.doc = "requests whose path begins so; the longest prefix wins" },
+	{ POOL(TEXT_OFF, "submit.path", submit_path), .arg = "PATH",
+		.doc = "requests to this path are answered at once and run in the background; off" },
+	{ POOL(TEXT, "submit.forward", submit_forward), .arg = "PATH",
+		.doc = "the containers' path that they go to" },
+	{ SCOPE_POOL, KIND_CONTAINERS, "containers", LIST(pool_settings, containers, n_containers),
+		.arg = "ADDR",
+		.doc = "the containers: 127.0.0.1:5000, [::1]:5000 or unix:/path; host names are not "
+		       "resolved" },
+	{ POOL(NUMBER, "slots", slots), NUMBER(1, 10000),
+		.doc = "requests that a container may have in flight" },
+	{ POOL(NUMBER, "queue.max", queue_max), NUMBER(0, 10000000),
+		.doc = "requests that may wait (503 above it)" },
+	{ POOL(SIZE, "queue.max_bytes", queue_max_bytes), SIZE(0, 16 * TIB),
+		.doc = "bytes of the requests that wait" },
+	{ POOL(DURATION, "queue.max_wait", queue_max_wait_us), DURATION(MS, 7 * DAY),
+		.doc = "longest wait in the queue (503 after it)" },
+	{ POOL(CHOICE, "retry", retry), .choices = retry_names, .arg = "safe|always|never",
+		.doc = "whether a request goes to another container when its own fails; safe: never "
+		       "delivered, or idempotent" },
+	{ POOL(CHOICE, "on_leave", on_leave), .choices = leave_names, .arg = "finish|close",
+		.doc = "a running request whose client has left is read to its end, or its connection is "
+		       "closed" },
+	{ POOL(NUMBER, "busy_status", busy_status), NUMBER(0, 599),
+		.doc = "an answer of this status means that the container is busy, and the request is queued "
+		       "again; 0: none" },
+	{ POOL(TEXT_OFF, "busy_header", busy_header), .arg = "NAME",
+		.doc = "only when the answer has this field too; off" },
+	{ POOL(TEXT_OFF, "health.path", health.path), .arg = "PATH",
+		.doc = "a GET of this path tells whether a container is up; off: connects and the requests "
+		       "tell" },
+	{ POOL(DURATION, "health.interval", health.interval_us), DURATION(10 * MS, DAY),
+		.doc = "between two probes of a container" },
+	{ POOL(DURATION, "health.timeout", health.timeout_us), DURATION(MS, HOUR),
+		.doc = "for a probe's answer" },
+	{ POOL(NUMBER, "health.fall", health.fall), NUMBER(1, 1000),
+		.doc = "failures in a row that take a container out" },
+	{ POOL(NUMBER, "health.rise", health.rise), NUMBER(1, 1000),
+		.doc = "successes in a row that bring it back" },
+	{ POOL(DURATION, "health.backoff_min", health.backoff_min_us), DURATION(MS, HOUR),
+		.doc = "first pause before a lost container is tried again; it doubles" },
+	{ POOL(DURATION, "health.backoff_max", health.backoff_max_us), DURATION(MS, DAY),
+		.doc = "longest such pause" },
+	{ POOL(DURATION, "timeouts.connect", timeouts.connect_us), DURATION(MS, HOUR),
+		.doc = "for a connection to a container" },
+	{ POOL(DURATION, "timeouts.first_byte", timeouts.first_byte_us), DURATION(MS, 7 * DAY),
+		.doc = "for the answer's first byte, from the dispatch" },
+	{ POOL(DURATION, "timeouts.idle", timeouts.idle_us), DURATION(MS, 7 * DAY),
+		.doc = "between two pieces of an answer" },
+	{ POOL(DURATION, "timeouts.total", timeouts.total_us), DURATION(MS, 7 * DAY),
+		.doc = "for the whole answer, from the dispatch" },
+
+	{ FLEET(TEXT, "name", name), .arg = "NAME",
+		.doc = "the fleet's name, by which berth status and berth down find it" },
+	{ FLEET(CHOICE, "on", on), .choices = fleet_places, .arg = "local",
+		.doc = "where the containers run" },
+	{ FLEET(NUMBER, "workers", workers), NUMBER(1, FLEET_WORKERS_MAX),
+		.doc = "workers; worker k is at 127.0.1.k" },
+	{ FLEET(NUMBER, "containers", containers), NUMBER(1, FLEET_CONTAINERS_MAX),
+		.doc = "containers of each worker" },
+	{ FLEET(TEXT, "model", model), .arg = "PATH",
+		.doc = "the model that they run: a directory or an .onnx file" },
+	{ FLEET(NUMBER, "base_port", base_port), NUMBER(0, 65535),
+		.doc = "port of a worker's first container, the others follow; 0 lets the kernel choose" },
+	{ FLEET(NUMBER, "delay_ms", delay_ms), NUMBER(0, 3600000),
+		.doc = "slows each run by so many milliseconds, to see the queue" },
+};
+
+const struct key *schema_keys(size_t *ret_n)
+{
+	*ret_n = ARRAY_LEN(keys);
+	return keys;
+}
+
+const struct key *schema_key(enum scope scope, struct str path)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (keys[i].scope == scope && str_eq(str_of(keys[i].path), path))
+			return &keys[i];
+	}
+	return NULL;
+}
+
+bool schema_is_mapping(enum scope scope, struct str path)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct str p = str_of(keys[i].path);
+		if (keys[i].scope == scope && str_starts(p, path) && p.len > path.len &&
+			p.ptr[path.len] == '.')
+			return true;
+	}
+	return false;
+}
