@@ -57,7 +57,8 @@ void arena_reset(struct arena *a)
 
 void *arena_alloc(struct arena *a, size_t bytes)
 {
-	size_t want = bytes ? (bytes + 7) & ~(size_t)7 : 8; /* also nothing has an address, for NULL means failure */
+	/* No bytes have an address too, for NULL means failure. */
+	size_t want = bytes ? (bytes + 7) & ~(size_t)7 : 8;
 	if (want < bytes || want > a->max - a->used)
 		return NULL;
 	if (BLOCK_EACH || (size_t)(a->end - a->at) < want) {

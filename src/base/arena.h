@@ -27,7 +27,7 @@ void arena_finish(struct arena *a);
 /* Everything handed out is void after this. */
 void arena_reset(struct arena *a);
 
-/* Aligned to 8; NULL past the limit or without memory. */
+/* Aligned to 8, also for 0 bytes; NULL past the limit or without memory. */
 MUST_USE void *arena_alloc(struct arena *a, size_t bytes);
 
 /* A copy of s in the arena; ptr is NULL on failure. */

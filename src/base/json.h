@@ -1,7 +1,7 @@
 /* json: writes JSON into a buffer that grows. Reading is jansson's job.
  *
- * Strings that are not UTF-8 come out with U+FFFD in the place of each bad byte, so that the output always parses.
- * Without memory the writer goes quiet and json_failed says so at the end: no call needs checking by itself.
+ * Strings that are not UTF-8 come out with U+FFFD in the place of each bad byte, so that the output always
+ * parses. Without memory the writer goes quiet, and json_failed says so at the end: no call needs checking.
  */
 #pragma once
 #include "base/check.h"
@@ -35,9 +35,10 @@ void json_key(struct json *j, const char *key);
 void json_string(struct json *j, struct str s);
 void json_u64(struct json *j, uint64_t v);
 void json_i64(struct json *j, int64_t v);
-void json_double(struct json *j, double v); /* shortest text that reads back the same; null when not finite */
-void json_float(struct json *j, float v);   /* likewise, for a float */
+void json_double(
+	struct json *j, double v); /* reads back the same, shortest but for subnormals; null: not finite */
+void json_float(struct json *j, float v); /* likewise */
 void json_bool(struct json *j, bool v);
 void json_null(struct json *j);
-void json_raw(struct json *j, struct str value); /* a value that is JSON already */
+void json_raw(struct json *j, struct str value);   /* a value that is JSON already */
 void json_bytes(struct json *j, struct str bytes); /* appended as they are, no comma */

@@ -96,6 +96,6 @@ static inline struct list_node *list_next(const struct list *l, const struct lis
 
 #define list_for_each(n, l) for (struct list_node *n = list_first(l); n; n = list_next(l, n))
 /* The body may remove n. */
-#define list_for_each_safe(n, l)                                                                      \
-	for (struct list_node *n = list_first(l), *n##_next = n ? list_next(l, n) : NULL; n;          \
+#define list_for_each_safe(n, l)                                                             \
+	for (struct list_node *n = list_first(l), *n##_next = n ? list_next(l, n) : NULL; n; \
 		n = n##_next, n##_next = n ? list_next(l, n) : NULL)

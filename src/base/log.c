@@ -26,7 +26,8 @@ uint64_t log_dropped(void)
 	return atomic_load(&logger.dropped);
 }
 
-/* A peer's bytes may be in a line: no line breaks and no terminal escapes, be they C0 or C1 (0xc2 0x80 to 0xc2 0x9f in UTF-8). */
+/* A peer's bytes may be in a line: no line breaks and no terminal escapes, be they C0 or C1 (0xc2 0x80 to
+ * 0xc2 0x9f in UTF-8). */
 static void hide_controls(char *line, size_t len)
 {
 	unsigned char before = 0;

@@ -38,7 +38,7 @@ static void renumber(struct order *o, uint32_t first_place)
 {
 	uint32_t place = first_place;
 	memset(o->tree, 0, ((size_t)o->cap + 1) * sizeof *o->tree);
-	list_for_each(n, &o->entries) {
+	list_for_each (n, &o->entries) {
 		CONTAINER_OF(n, struct order_entry, node)->place = place;
 		o->tree[place++] = 1;
 	}
@@ -94,7 +94,8 @@ int order_insert(struct order *o, struct order_entry *e, struct order_entry *bef
 			return r;
 		renumber(o, 1 + (o->cap - o->entries.len) / 2);
 	}
-	/* The place in front of the first is the one that comes into use; those ahead of e each move up by one. */
+	/* The place in front of the first is the one that comes into use; those ahead of e each move up by
+	 * one. */
 	uint32_t place = first->place - 1;
 	add(o, place, 1);
 	for (struct order_entry *at = first; at != before; at = order_next(o, at)) {

@@ -1,8 +1,9 @@
 /* order: a FIFO from whose middle anything may leave, and that tells each entry's rank in O(log n).
  *
- * A Fenwick tree (P. Fenwick, "A New Data Structure for Cumulative Frequency Tables", 1994) counts the live places of a ring;
- * an entry's place is given when it enters. When the places are used up they are numbered anew, which the places
- * gained pay for, or the ring doubles.
+ * A Fenwick tree (P. Fenwick, "A New Data Structure for Cumulative Frequency Tables", 1994) counts the live
+ * places of a row; an entry gets the next place when it enters. When the places are used up, the entries are
+ * numbered anew, which the places gained pay for, or the row doubles.
+ *
  * Owns:       the tree. The entries belong to the caller.
  * Invariant:  the list, from first to last, has rising places; the tree's sum is the list's length.
  */
@@ -30,7 +31,8 @@ void order_finish(struct order *o); /* must be empty */
 /* At the end. -ENOMEM when the tree cannot grow; nothing has changed then. */
 MUST_USE int order_push(struct order *o, struct order_entry *e);
 
-/* In front of `before`, which is in o; NULL: at the end. O(k) with k entries ahead of it: for the few that come back. */
+/* In front of `before`, which is in o; NULL: at the end. O(k) with k entries ahead of it: for the few that
+ * come back. */
 MUST_USE int order_insert(struct order *o, struct order_entry *e, struct order_entry *before);
 
 void order_remove(struct order *o, struct order_entry *e);

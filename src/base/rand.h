@@ -1,4 +1,5 @@
-/* rand: a small seeded generator (xoshiro256**, Blackman and Vigna 2018). Not for secrets: those come from getrandom. */
+/* rand: a small seeded generator (xoshiro256**, Blackman and Vigna 2018). Not for secrets: those come from
+ * getrandom. */
 #pragma once
 #include <stdint.h>
 

@@ -5,7 +5,7 @@ bool str_eq_nocase(struct str a, struct str b)
 	if (a.len != b.len)
 		return false;
 	for (size_t i = 0; i < a.len; i++) {
-		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
+		if (a.ptr[i] != b.ptr[i] && ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
 			return false;
 	}
 	return true;
@@ -35,12 +35,17 @@ struct str str_cut(struct str *s, char sep)
 
 bool str_to_u64(struct str s, uint64_t *ret)
 {
+	enum { NEVER_OVER = 19 }; /* digits: 10^19 - 1 fits */
 	uint64_t v = 0;
 	if (s.len == 0)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned digit = (unsigned)(unsigned char)s.ptr[i] - '0';
-		if (digit > 9 || __builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, digit, &v))
+		if (digit > 9)
+			return false;
+		if (i < NEVER_OVER)
+			v = v * 10 + digit;
+		else if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, digit, &v))
 			return false;
 	}
 	*ret = v;

@@ -10,9 +10,9 @@ struct str {
 	size_t len;
 };
 
-#define STR(literal)  ((struct str){ (literal), sizeof(literal) - 1 })
-#define STR_FMT       "%.*s"
-#define STR_ARG(s)    (int)(s).len, (s).ptr
+#define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
+#define STR_FMT      "%.*s"
+#define STR_ARG(s)   (int)(s).len, (s).ptr
 
 static inline struct str str_of(const char *cstr)
 {
@@ -46,11 +46,13 @@ bool str_eq_nocase(struct str a, struct str b);
 /* Without leading and trailing spaces and tabs. */
 struct str str_trim(struct str s);
 
-/* Cuts s at the first `sep`: returns what stands before it, and leaves the rest in *s (empty, with ptr NULL, when there was no sep). */
+/* Cuts s at the first `sep`: returns what stands before it, and leaves the rest in *s (empty, with ptr NULL,
+ * when there was no sep). */
 struct str str_cut(struct str *s, char sep);
 
-/* Decimal digits only, no sign, no space. False when empty, not a number or over UINT64_MAX; *ret is then untouched. */
+/* Decimal digits only, no sign, no space. False when empty, not a number or over UINT64_MAX; *ret is then
+ * untouched. */
 bool str_to_u64(struct str s, uint64_t *ret);
 
-/* Copies at most size - 1 bytes and a NUL; returns dst. */
+/* Copies at most size - 1 bytes and a NUL; returns dst. size: at least 1. */
 char *str_copy(char *dst, size_t size, struct str s);

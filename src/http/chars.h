@@ -6,11 +6,14 @@
 enum char_class {
 	CHAR_TOKEN = 0x01,    /* tchar (RFC 9110 §5.6.2) */
 	CHAR_REG_NAME = 0x02, /* unreserved and sub-delims (RFC 3986 §3.2.2) */
-	/* Bytes at which a scan stops. Those of a value: every control byte except HTAB. */
-	STOP_NAME = 0x04,  /* ':', space and control bytes */
-	STOP_VALUE = 0x08, /* CR, LF, other control bytes except HTAB, DEL */
-	STOP_PATH = 0x10,  /* '?' and '\', and what ends or spoils a target as below */
-	STOP_QUERY = 0x20, /* space, control bytes, DEL, bytes over 0x7e, '#' */
+	CHAR_BLANK = 0x40,    /* OWS: space and HTAB */
+	/* Bytes at which a scan stops. */
+	STOP_NAME =
+		0x04, /* all but letters, digits and '-': few names have anything else before their colon */
+	STOP_VALUE = 0x08, /* control bytes except HTAB, DEL: CR and what must not be there */
+	STOP_QUERY =
+		0x20,     /* space, control bytes, '#' and bytes over 0x7e: the space after it and the like */
+	STOP_PATH = 0x10, /* those, '?' and '\' */
 };
 
 extern const uint8_t http_char_class[256];

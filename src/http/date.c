@@ -21,10 +21,13 @@ static char *put_text(char *out, const char *text, size_t len)
 
 void http_date(char out[HTTP_DATE_BYTES + 1], uint64_t seconds)
 {
-	static const char weekdays[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" }; /* from the epoch's */
-	static const char months[12][4] = { "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb" };
+	static const char weekdays[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue",
+		"Wed" }; /* from the epoch's */
+	static const char months[12][4] = { "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+		"Dec", "Jan", "Feb" };
 	CHECK(seconds <= 253402300799); /* 9999-12-31 23:59:59 */
-	/* Years from 1 March, so that a leap day is a year's last; 719468 days from 0000-03-01 to the epoch. */
+	/* Years from 1 March, so that a leap day is a year's last; 719468 days from 0000-03-01 to the epoch.
+	 */
 	uint64_t days = seconds / DAY, second = seconds % DAY, since = days + 719468;
 	uint64_t cycle = since / DAYS_PER_400_YEARS, in_cycle = since % DAYS_PER_400_YEARS;
 	uint64_t year = (in_cycle - in_cycle / 1460 + in_cycle / 36524 - in_cycle / 146096) / 365;

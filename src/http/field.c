@@ -1,7 +1,6 @@
 #include "http/field.h"
 
-/* Lower case: the fold below takes bit 0x40 for the mark of a letter. */
-static const char names[FIELD_COUNT][32] = {
+const char http_field_names[FIELD_COUNT][32] = {
 	[FIELD_ACCEPT] = "accept",
 	[FIELD_AUTHORIZATION] = "authorization",
 	[FIELD_BERTH_BUSY] = "berth-busy",
@@ -38,14 +37,9 @@ static const char names[FIELD_COUNT][32] = {
 	[FIELD_X_REQUEST_ID] = "x-request-id",
 };
 
-/* Length and first letter tell the names apart; these factors are the smallest that put no two into one slot. */
-#define SLOT(len, first) (((len) * 5u + ((unsigned)(first) & 31) * 3u) & 127)
-#define ENTRY(name, first, id) [SLOT(sizeof(name) - 1, first)] = { id, sizeof(name) - 1 }
+#define ENTRY(name, first, id) [HTTP_FIELD_SLOT(sizeof(name) - 1, first)] = { id, sizeof(name) - 1 }
 
-static const struct {
-	uint8_t id; /* enum http_field_id; FIELD_OTHER where the slot is empty */
-	uint8_t len;
-} slots[128] = {
+const struct http_field_slot http_field_slots[128] = {
 	ENTRY("accept", 'a', FIELD_ACCEPT),
 	ENTRY("authorization", 'a', FIELD_AUTHORIZATION),
 	ENTRY("berth-busy", 'b', FIELD_BERTH_BUSY),
@@ -82,45 +76,6 @@ static const struct {
 	ENTRY("x-request-id", 'x', FIELD_X_REQUEST_ID),
 };
 
-/* True when the eight bytes at `in` are those at `name`, but for the case of letters. Letters alone have bit 0x40 in our names. */
-static bool same_8(const char *in, const char *name)
-{
-	uint64_t a, b;
-	memcpy(&a, in, sizeof a);
-	memcpy(&b, name, sizeof b);
-	return (a | ((b & 0x4040404040404040u) >> 1)) == b;
-}
-
-static bool same(const char *in, const char *name, size_t len)
-{
-	if (len < 8) {
-		for (size_t i = 0; i < len; i++) {
-			if ((in[i] | ((name[i] & 0x40) >> 1)) != name[i])
-				return false;
-		}
-		return true;
-	}
-	for (size_t i = 0; i + 8 < len; i += 8) {
-		if (!same_8(in + i, name + i))
-			return false;
-	}
-	return same_8(in + len - 8, name + len - 8);
-}
-
-enum http_field_id http_field_id(struct str name)
-{
-	if (name.len == 0)
-		return FIELD_OTHER;
-	unsigned slot = SLOT((unsigned)name.len, (unsigned char)name.ptr[0]);
-	enum http_field_id id = slots[slot].id;
-	return slots[slot].len == name.len && same(name.ptr, names[id], name.len) ? id : FIELD_OTHER;
-}
-
-const char *http_field_id_name(enum http_field_id id)
-{
-	return names[id];
-}
-
 const struct http_field *http_field(const struct http_head *head, enum http_field_id id)
 {
 	for (uint32_t i = 0; i < head->n_fields; i++) {
@@ -139,17 +94,22 @@ const struct http_field *http_field_named(const struct http_head *head, struct s
 	return NULL;
 }
 
+/* Index after the quoted string that begins at s[at]; s.len when it does not end. */
+static size_t skip_quoted(struct str s, size_t at)
+{
+	for (at++; at < s.len && s.ptr[at] != '"'; at++) {
+		if (s.ptr[at] == '\\')
+			at++;
+	}
+	return at < s.len ? at + 1 : s.len;
+}
+
 bool http_list_next(struct str *rest, struct str *ret_element)
 {
 	while (rest->len) {
-		bool quoted = false;
 		size_t n = 0;
-		for (; n < rest->len && (quoted || rest->ptr[n] != ','); n++) {
-			if (rest->ptr[n] == '"')
-				quoted = !quoted;
-			else if (quoted && rest->ptr[n] == '\\' && n + 1 < rest->len)
-				n++;
-		}
+		while (n < rest->len && rest->ptr[n] != ',')
+			n = rest->ptr[n] == '"' ? skip_quoted(*rest, n) : n + 1;
 		struct str element = str_trim((struct str){ rest->ptr, n });
 		*rest = str_skip(*rest, n + 1);
 		if (element.len) {

@@ -1,5 +1,5 @@
-/* The order of judgement: bytes and lines as they are met, so that a bad head is refused early; what concerns the
- * message as a whole (Host, framing, Connection, Expect) once its last line is in.
+/* The order of judgement: bytes and lines as they are met, so that a bad head is refused early; what concerns
+ * the message as a whole (Host, framing, Connection, Expect) once its last line is in.
  */
 #include "http/parse.h"
 
@@ -14,11 +14,11 @@ enum {
 
 #define BIT(id) ((uint64_t)1 << (id))
 
-/* Fields that concern one connection, not the message (RFC 9110 §7.6.1). Trailer is among them because trailers are not
- * passed on, and the proxies' own credentials because they are for this hop (§11.7). */
-static const uint64_t hop_by_hop = BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) | BIT(FIELD_PROXY_AUTHENTICATE) |
-	BIT(FIELD_PROXY_AUTHORIZATION) | BIT(FIELD_PROXY_CONNECTION) | BIT(FIELD_TE) | BIT(FIELD_TRAILER) |
-	BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_UPGRADE);
+/* Fields that concern one connection, not the message (RFC 9110 §7.6.1). Trailer is among them because
+ * trailers are not passed on, and the proxies' own credentials because they are for this hop (§11.7). */
+static const uint64_t hop_by_hop = BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) |
+	BIT(FIELD_PROXY_AUTHENTICATE) | BIT(FIELD_PROXY_AUTHORIZATION) | BIT(FIELD_PROXY_CONNECTION) |
+	BIT(FIELD_TE) | BIT(FIELD_TRAILER) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_UPGRADE);
 
 _Static_assert(FIELD_COUNT <= 64, "the sets of fields are bits of one word");
 
@@ -27,10 +27,11 @@ struct cursor {
 	const char *end;
 };
 
-/* Known fields of a head: on at least one line, and on more than one. */
+/* The known fields of a head. */
 struct seen {
-	uint64_t once;
-	uint64_t again;
+	uint64_t once;             /* those on one line at least */
+	uint64_t again;            /* those on more than one */
+	uint8_t line[FIELD_COUNT]; /* for those in `once`: the last line that has it */
 };
 
 static enum parse_status bad(struct http_head *h, enum parse_error e)
@@ -42,20 +43,20 @@ static enum parse_status bad(struct http_head *h, enum parse_error e)
 /* Steps over CRLF. `otherwise`: the error when something else than a line end stands there. */
 static enum parse_status take_line_end(struct cursor *c, struct http_head *h, enum parse_error otherwise)
 {
+	if (LIKELY(c->end - c->at >= 2 && memcmp(c->at, "\r\n", 2) == 0)) {
+		c->at += 2;
+		return PARSE_OK;
+	}
 	if (c->at == c->end)
 		return PARSE_MORE;
 	if (*c->at != '\r')
 		return bad(h, *c->at == '\n' ? PARSE_ERROR_LINE_END : otherwise);
-	if (c->end - c->at < 2)
-		return PARSE_MORE;
-	if (c->at[1] != '\n')
-		return bad(h, PARSE_ERROR_LINE_END);
-	c->at += 2;
-	return PARSE_OK;
+	return c->end - c->at < 2 ? PARSE_MORE : bad(h, PARSE_ERROR_LINE_END);
 }
 
 /* Steps over what looks like `pattern`, in which 'D' stands for a digit. */
-static enum parse_status take_pattern(struct cursor *c, struct http_head *h, const char *pattern, enum parse_error e)
+NOINLINE static enum parse_status take_pattern(
+	struct cursor *c, struct http_head *h, const char *pattern, enum parse_error e)
 {
 	const char *at = c->at;
 	for (; *pattern; pattern++, at++) {
@@ -68,13 +69,19 @@ static enum parse_status take_pattern(struct cursor *c, struct http_head *h, con
 	return PARSE_OK;
 }
 
-/* version: "HTTP/D.D" */
-static enum parse_status read_version(struct http_head *h, const char *version)
+static enum parse_status take_version(struct cursor *c, struct http_head *h, enum parse_error e)
 {
-	if (version[5] != '1' || version[7] > '1')
+	const char *from = c->at;
+	if (LIKELY(c->end - from >= 8 && memcmp(from, "HTTP/1.1", 8) == 0)) {
+		c->at += 8;
+		h->minor_version = 1;
+		return PARSE_OK;
+	}
+	enum parse_status s = take_pattern(c, h, "HTTP/D.D", e);
+	if (s == PARSE_OK && memcmp(from, "HTTP/1.0", 8) != 0)
 		return bad(h, PARSE_ERROR_VERSION);
-	h->minor_version = (uint8_t)(version[7] - '0');
-	return PARSE_OK;
+	h->minor_version = 0;
+	return s;
 }
 
 /* ---- request line: method SP request-target SP HTTP-version CRLF (RFC 9112 §3) ---- */
@@ -99,9 +106,24 @@ static enum http_method method_of(struct str s)
 #undef IS
 }
 
+static bool take_common_method(
+	struct cursor *c, struct http_head *h, struct str name_and_space, enum http_method method)
+{
+	if ((size_t)(c->end - c->at) < name_and_space.len ||
+		memcmp(c->at, name_and_space.ptr, name_and_space.len) != 0)
+		return false;
+	h->method = method;
+	h->method_name = (struct str){ c->at, name_and_space.len - 1 };
+	c->at += name_and_space.len;
+	return true;
+}
+
 static enum parse_status take_method(struct cursor *c, struct http_head *h)
 {
 	const char *at = c->at;
+	if (take_common_method(c, h, STR("GET "), HTTP_GET) ||
+		take_common_method(c, h, STR("POST "), HTTP_POST))
+		return PARSE_OK;
 	while (at < c->end && char_is(*at, CHAR_TOKEN))
 		at++;
 	h->method_name = (struct str){ c->at, (size_t)(at - c->at) };
@@ -118,7 +140,8 @@ static enum parse_status take_method(struct cursor *c, struct http_head *h)
 	return PARSE_OK;
 }
 
-/* The target as bytes. An origin-form is taken apart on the way; the other forms are so rare that they get a pass of their own. */
+/* The target as bytes. An origin-form is taken apart on the way; the other forms are so rare that they get a
+ * pass of their own. */
 static enum parse_status take_target(struct cursor *c, struct http_head *h)
 {
 	const char *from = c->at, *at = from;
@@ -157,7 +180,7 @@ static size_t scheme_bytes(struct str target)
 }
 
 /* "http://authority[/path][?query]", a proxy's form that every server must read (RFC 9112 §3.2.2). */
-static bool read_absolute_form(struct http_head *h)
+NOINLINE static bool read_absolute_form(struct http_head *h)
 {
 	size_t scheme = scheme_bytes(h->target), n = 0;
 	struct str rest = str_skip(h->target, scheme);
@@ -173,7 +196,7 @@ static bool read_absolute_form(struct http_head *h)
 }
 
 /* "host:port" (RFC 9112 §3.2.3); there is no default port (RFC 9110 §9.3.6). */
-static bool read_authority_form(struct http_head *h)
+NOINLINE static bool read_authority_form(struct http_head *h)
 {
 	struct str host = url_host(h->target);
 	struct str port = str_skip(h->target, host.len + 1);
@@ -202,16 +225,13 @@ static enum parse_status take_request_line(struct cursor *c, struct http_head *h
 	enum parse_status s = PARSE_OK;
 	if (c->at < c->end && *c->at == '\r') /* an empty line before it (§2.2) */
 		s = take_line_end(c, h, PARSE_ERROR_START_LINE);
-	const char *from = c->at, *version;
+	const char *from = c->at;
 	if (s == PARSE_OK)
 		s = take_method(c, h);
 	if (s == PARSE_OK)
 		s = take_target(c, h);
-	version = c->at;
 	if (s == PARSE_OK)
-		s = take_pattern(c, h, "HTTP/D.D", PARSE_ERROR_START_LINE);
-	if (s == PARSE_OK)
-		s = read_version(h, version);
+		s = take_version(c, h, PARSE_ERROR_START_LINE);
 	h->start_line = (struct str){ from, (size_t)(c->at - from) };
 	if (s == PARSE_OK)
 		s = take_line_end(c, h, PARSE_ERROR_START_LINE);
@@ -220,13 +240,14 @@ static enum parse_status take_request_line(struct cursor *c, struct http_head *h
 
 /* ---- status line: HTTP-version SP 3DIGIT [SP reason-phrase] CRLF (RFC 9112 §4) ---- */
 
-/* The space after the code is part of the grammar even when the reason is empty; servers that leave it out are understood. */
+/* The space after the code is part of the grammar even when the reason is empty; servers that leave it out
+ * are understood. */
 static enum parse_status take_status_line(struct cursor *c, struct http_head *h)
 {
 	const char *from = c->at;
-	enum parse_status s = take_pattern(c, h, "HTTP/D.D DDD", PARSE_ERROR_STATUS_LINE);
+	enum parse_status s = take_version(c, h, PARSE_ERROR_STATUS_LINE);
 	if (s == PARSE_OK)
-		s = read_version(h, from);
+		s = take_pattern(c, h, " DDD", PARSE_ERROR_STATUS_LINE);
 	if (s != PARSE_OK)
 		return s;
 	h->status = (from[9] - '0') * 100 + (from[10] - '0') * 10 + (from[11] - '0');
@@ -244,63 +265,82 @@ static enum parse_status take_status_line(struct cursor *c, struct http_head *h)
 
 /* ---- field lines: field-name ":" OWS field-value OWS CRLF (RFC 9112 §5) ---- */
 
-static bool is_token(struct str s)
+/* Goes on at *at, where the quick scan of a name stopped at something else than a colon, to the colon. */
+NOINLINE static enum parse_status finish_name(
+	const char *from, const char **at_colon, const char *end, struct http_head *h)
 {
-	for (size_t i = 0; i < s.len; i++) {
-		if (!char_is(s.ptr[i], CHAR_TOKEN))
-			return false;
-	}
-	return s.len > 0;
+	const char *at = *at_colon;
+	while (at < end && char_is(*at, CHAR_TOKEN))
+		at++;
+	*at_colon = at;
+	if (at == end)
+		return PARSE_MORE;
+	if (*at == '\n')
+		return bad(h, PARSE_ERROR_LINE_END);
+	if (at == from && char_is(*at, CHAR_BLANK))
+		return bad(h, PARSE_ERROR_FOLD);
+	return *at == ':' ? PARSE_OK : bad(h, PARSE_ERROR_FIELD_NAME);
 }
 
 static enum parse_status take_name(struct cursor *c, struct http_head *h, struct http_field *f)
 {
 	const char *from = c->at, *at = scan_to(from, c->end, STOP_NAME);
-	if (at == c->end)
-		return PARSE_MORE;
-	if (*at == '\n')
-		return bad(h, PARSE_ERROR_LINE_END);
-	if (at == from && (*at == ' ' || *at == '\t'))
-		return bad(h, PARSE_ERROR_FOLD);
-	f->name = (struct str){ from, (size_t)(at - from) };
-	f->id = *at == ':' ? http_field_id(f->name) : FIELD_OTHER;
-	if (*at != ':' || (f->id == FIELD_OTHER && !is_token(f->name)))
+	if (UNLIKELY(at == c->end || *at != ':')) {
+		const char *colon = at; /* so that `at` itself has no address and stays in a register */
+		enum parse_status s = finish_name(from, &colon, c->end, h);
+		if (s != PARSE_OK)
+			return s;
+		at = colon;
+	}
+	if (at == from)
 		return bad(h, PARSE_ERROR_FIELD_NAME);
-	f->hop_by_hop = hop_by_hop >> f->id & 1;
+	f->name = (struct str){ from, (size_t)(at - from) };
+	f->id = http_field_id(f->name);
+	f->hop_by_hop = (hop_by_hop & BIT(f->id)) != 0;
 	c->at = at + 1;
 	return PARSE_OK;
 }
 
 static enum parse_status take_value(struct cursor *c, struct http_head *h, struct http_field *f)
 {
-	const char *from = c->at, *to;
-	while (from < c->end && (*from == ' ' || *from == '\t'))
+	const char *from = c->at, *to = scan_to(from, c->end, STOP_VALUE);
+	c->at = to;
+	enum parse_status s = take_line_end(c, h, PARSE_ERROR_FIELD_VALUE);
+	if (s != PARSE_OK)
+		return s;
+	while (char_is(*from, CHAR_BLANK)) /* the CR stops it at the latest */
 		from++;
-	c->at = to = scan_to(from, c->end, STOP_VALUE);
-	while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+	while (to > from && char_is(to[-1], CHAR_BLANK))
 		to--;
 	f->value = (struct str){ from, (size_t)(to - from) };
-	return take_line_end(c, h, PARSE_ERROR_FIELD_VALUE);
+	return PARSE_OK;
 }
 
-/* All field lines and the empty line after them. */
-static enum parse_status take_fields(struct cursor *c, struct http_head *h, struct seen *seen)
+/* All field lines and the empty line after them. The local copies stay in registers. */
+static enum parse_status take_fields(struct cursor *cursor, struct http_head *h, struct seen *seen)
 {
-	h->n_fields = 0;
-	while (c->at < c->end && *c->at != '\r') {
-		if (h->n_fields == HTTP_FIELDS_MAX)
+	struct cursor c = *cursor;
+	uint64_t once = 0, again = 0;
+	uint32_t n = 0;
+	for (; c.at < c.end && *c.at != '\r'; n++) {
+		struct http_field *f = &h->fields[n];
+		if (n == HTTP_FIELDS_MAX)
 			return bad(h, PARSE_ERROR_TOO_MANY_FIELDS);
-		struct http_field *f = &h->fields[h->n_fields];
-		enum parse_status s = take_name(c, h, f);
+		enum parse_status s = take_name(&c, h, f);
 		if (s == PARSE_OK)
-			s = take_value(c, h, f);
+			s = take_value(&c, h, f);
 		if (s != PARSE_OK)
 			return s;
-		seen->again |= seen->once & BIT(f->id);
-		seen->once |= BIT(f->id);
-		h->n_fields++;
+		again |= once & BIT(f->id);
+		once |= BIT(f->id);
+		seen->line[f->id] = (uint8_t)n;
 	}
-	return take_line_end(c, h, PARSE_ERROR_LINE_END);
+	h->n_fields = n;
+	seen->once = once;
+	seen->again = again;
+	enum parse_status s = take_line_end(&c, h, PARSE_ERROR_LINE_END);
+	*cursor = c;
+	return s;
 }
 
 /* ---- the message as a whole ---- */
@@ -310,9 +350,9 @@ static bool has(const struct seen *seen, enum http_field_id id)
 	return seen->once & BIT(id);
 }
 
-/* The only list of codings that is understood is one "chunked". An empty element, which other lists may have, is refused
- * here: where a message ends must not depend on how such a list is read. */
-static enum parse_error check_codings(const struct http_head *h)
+/* The only list of codings that is understood is one "chunked". An empty element, which other lists may have,
+ * is refused here: where a message ends must not depend on how such a list is read. */
+NOINLINE static enum parse_error check_codings(const struct http_head *h)
 {
 	uint32_t chunked = 0, others = 0;
 	bool last_is_chunked = false;
@@ -335,7 +375,8 @@ static enum parse_error check_codings(const struct http_head *h)
 }
 
 /* RFC 9112 §6.3, read as strictly as it allows: whatever two readers could frame differently is an error. */
-static enum parse_error read_framing(struct http_head *h, const struct seen *seen, enum http_framing otherwise)
+static enum parse_error read_framing(
+	struct http_head *h, const struct seen *seen, enum http_framing otherwise)
 {
 	h->framing = otherwise;
 	h->content_length = 0;
@@ -346,7 +387,7 @@ static enum parse_error read_framing(struct http_head *h, const struct seen *see
 		return check_codings(h);
 	}
 	if (has(seen, FIELD_CONTENT_LENGTH)) {
-		struct str value = http_field(h, FIELD_CONTENT_LENGTH)->value;
+		struct str value = h->fields[seen->line[FIELD_CONTENT_LENGTH]].value;
 		if (seen->again & BIT(FIELD_CONTENT_LENGTH) || !str_to_u64(value, &h->content_length) ||
 			h->content_length > INT64_MAX)
 			return PARSE_ERROR_CONTENT_LENGTH;
@@ -355,7 +396,8 @@ static enum parse_error read_framing(struct http_head *h, const struct seen *see
 	return PARSE_ERROR_NONE;
 }
 
-/* Marks the fields that Connection names. Host and Content-Length belong to the message, whatever Connection says. */
+/* Marks the fields that Connection names. Host and Content-Length belong to the message, whatever Connection
+ * says. */
 static void nominate(struct http_head *h, struct str name)
 {
 	for (uint32_t i = 0; i < h->n_fields; i++) {
@@ -365,21 +407,28 @@ static void nominate(struct http_head *h, struct str name)
 	}
 }
 
+/* name: in lower case, of letters and '-'. */
+static bool is_option(struct str option, const char *name)
+{
+	size_t len = strlen(name);
+	return option.len == len && field_same(option.ptr, name, len);
+}
+
 /* Connection: keep_alive (RFC 9112 §9.3), upgrade (RFC 9110 §7.8), the fields that it names (§7.6.1). */
-static enum parse_error read_connection(struct http_head *h, const struct seen *seen)
+NOINLINE static enum parse_error read_connection(struct http_head *h, const struct seen *seen)
 {
 	bool close = false, keep = false, upgrade = false;
 	uint32_t options = 0;
-	for (uint32_t i = 0; has(seen, FIELD_CONNECTION) && i < h->n_fields; i++) {
+	for (uint32_t i = 0; i < h->n_fields; i++) {
 		struct str rest = h->fields[i].value, option;
 		while (h->fields[i].id == FIELD_CONNECTION && http_list_next(&rest, &option)) {
 			if (++options > CONNECTION_OPTIONS_MAX)
 				return PARSE_ERROR_FIELD_VALUE;
-			if (str_eq_nocase(option, STR("keep-alive")))
+			if (is_option(option, "keep-alive"))
 				keep = true;
-			else if (str_eq_nocase(option, STR("close")))
+			else if (is_option(option, "close"))
 				close = true;
-			else if (str_eq_nocase(option, STR("upgrade")))
+			else if (is_option(option, "upgrade"))
 				upgrade = true;
 			else
 				nominate(h, option);
@@ -390,12 +439,23 @@ static enum parse_error read_connection(struct http_head *h, const struct seen *
 	return PARSE_ERROR_NONE;
 }
 
-/* Host (RFC 9112 §3.2): one in a 1.1 request, at most one in a 1.0 request. An absolute-form's authority goes before it. */
+/* What the fields say about framing and connection, in requests and responses alike. */
+static enum parse_error read_message(
+	struct http_head *h, const struct seen *seen, enum http_framing otherwise)
+{
+	h->keep_alive = h->minor_version == 1;
+	h->upgrade = false;
+	enum parse_error e = read_framing(h, seen, otherwise);
+	return !e && has(seen, FIELD_CONNECTION) ? read_connection(h, seen) : e;
+}
+
+/* Host (RFC 9112 §3.2): one in a 1.1 request, at most one in a 1.0 request. An absolute-form's authority goes
+ * before it. */
 static enum parse_error read_host(struct http_head *h, const struct seen *seen)
 {
 	if (!has(seen, FIELD_HOST))
 		return h->minor_version == 0 ? PARSE_ERROR_NONE : PARSE_ERROR_HOST;
-	struct str host = http_field(h, FIELD_HOST)->value;
+	struct str host = h->fields[seen->line[FIELD_HOST]].value;
 	if (seen->again & BIT(FIELD_HOST) || !url_is_authority(host))
 		return PARSE_ERROR_HOST;
 	if (!h->host.ptr)
@@ -404,10 +464,9 @@ static enum parse_error read_host(struct http_head *h, const struct seen *seen)
 }
 
 /* Expect (RFC 9110 §10.1.1); 1.0 knows no 100. */
-static void read_expect(struct http_head *h, const struct seen *seen)
+NOINLINE static void read_expect(struct http_head *h)
 {
-	h->expect_continue = h->expect_other = false;
-	for (uint32_t i = 0; has(seen, FIELD_EXPECT) && i < h->n_fields; i++) {
+	for (uint32_t i = 0; i < h->n_fields; i++) {
 		struct str rest = h->fields[i].value, expectation;
 		while (h->fields[i].id == FIELD_EXPECT && http_list_next(&rest, &expectation)) {
 			if (str_eq_nocase(expectation, STR("100-continue")))
@@ -441,38 +500,37 @@ static void clear_request_part(struct http_head *h)
 
 static enum parse_status request_head(struct cursor *c, struct http_head *h)
 {
-	struct seen seen = { 0, 0 };
+	struct seen seen;
 	enum parse_status s = take_request_line(c, h);
 	if (s == PARSE_OK)
 		s = take_fields(c, h, &seen);
 	if (s != PARSE_OK)
 		return s;
 	clear_response_part(h);
-	read_expect(h, &seen);
+	h->expect_continue = h->expect_other = false;
+	if (has(&seen, FIELD_EXPECT))
+		read_expect(h);
 	enum parse_error e = read_host(h, &seen);
 	if (!e)
-		e = read_framing(h, &seen, FRAMING_NONE);
-	if (!e)
-		e = read_connection(h, &seen);
+		e = read_message(h, &seen, FRAMING_NONE);
 	return e ? bad(h, e) : PARSE_OK;
 }
 
 static enum parse_status response_head(struct cursor *c, enum http_method request_method, struct http_head *h)
 {
-	struct seen seen = { 0, 0 };
+	struct seen seen;
 	enum parse_status s = take_status_line(c, h);
 	if (s == PARSE_OK)
 		s = take_fields(c, h, &seen);
 	if (s != PARSE_OK)
 		return s;
 	clear_request_part(h);
-	enum parse_error e = read_framing(h, &seen, FRAMING_CLOSE);
-	if (!e)
-		e = read_connection(h, &seen);
+	enum parse_error e = read_message(h, &seen, FRAMING_CLOSE);
 	if (e)
 		return bad(h, e);
 	if (response_has_no_body(h, request_method)) {
-		/* A 204 that announces a body may be followed by one: its connection is not to be trusted again. */
+		/* A 204 that announces a body may be followed by one: its connection is not to be trusted
+		 * again. */
 		if (h->status == 204 && (h->framing == FRAMING_CHUNKED || h->content_length > 0))
 			h->keep_alive = false;
 		h->framing = FRAMING_NONE;
@@ -483,8 +541,8 @@ static enum parse_status response_head(struct cursor *c, enum http_method reques
 	return PARSE_OK;
 }
 
-static enum parse_status conclude(
-	enum parse_status s, const struct cursor *c, const char *bytes, size_t len, size_t max_bytes, struct http_head *h)
+static enum parse_status conclude(enum parse_status s, const struct cursor *c, const char *bytes, size_t len,
+	size_t max_bytes, struct http_head *h)
 {
 	if (s == PARSE_MORE && len >= max_bytes)
 		return bad(h, PARSE_ERROR_TOO_LARGE);
@@ -502,8 +560,8 @@ enum parse_status http_parse_request(const char *bytes, size_t len, size_t max_b
 	return conclude(s, &c, bytes, len, max_bytes, ret);
 }
 
-enum parse_status http_parse_response(
-	const char *bytes, size_t len, size_t max_bytes, enum http_method request_method, struct http_head *ret)
+enum parse_status http_parse_response(const char *bytes, size_t len, size_t max_bytes,
+	enum http_method request_method, struct http_head *ret)
 {
 	struct cursor c = { bytes, bytes + (len < max_bytes ? len : max_bytes) };
 	enum parse_status s = len ? response_head(&c, request_method, ret) : PARSE_MORE;
@@ -538,7 +596,8 @@ const char *parse_error_text(enum parse_error e)
 	case PARSE_ERROR_CONTENT_LENGTH:
 		return "Content-Length is repeated or no length";
 	case PARSE_ERROR_TRANSFER_CODING:
-		return "Transfer-Encoding is not one final chunked, or stands beside Content-Length or in HTTP/1.0";
+		return "Transfer-Encoding is not one final chunked, or stands beside Content-Length or in "
+		       "HTTP/1.0";
 	case PARSE_ERROR_TOO_MANY_FIELDS:
 		return "there are too many field lines";
 	case PARSE_ERROR_TOO_LARGE:

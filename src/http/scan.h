@@ -13,9 +13,16 @@ static inline unsigned scan_hits(__m128i x, enum char_class stop)
 {
 	__m128i del = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)), hit;
 	if (stop == STOP_NAME) {
-		__m128i to_space = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(' ')), x);
-		hit = _mm_or_si128(to_space, _mm_cmpeq_epi8(x, _mm_set1_epi8(':')));
-	} else if (stop == STOP_VALUE) {
+		/* A range moved to end at 127 is what is over its lower bound; no byte wraps into it. */
+		__m128i lower = _mm_or_si128(x, _mm_set1_epi8(0x20));
+		__m128i letter = _mm_cmpgt_epi8(
+			_mm_add_epi8(lower, _mm_set1_epi8(127 - 'z')), _mm_set1_epi8(127 - 26));
+		__m128i digit =
+			_mm_cmpgt_epi8(_mm_add_epi8(x, _mm_set1_epi8(127 - '9')), _mm_set1_epi8(127 - 10));
+		__m128i dash = _mm_cmpeq_epi8(x, _mm_set1_epi8('-'));
+		return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), dash)) ^ 0xffff;
+	}
+	if (stop == STOP_VALUE) {
 		__m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
 		__m128i tab = _mm_cmpeq_epi8(x, _mm_set1_epi8('\t'));
 		hit = _mm_or_si128(_mm_andnot_si128(tab, control), del);
@@ -39,7 +46,7 @@ static inline const char *scan_to(const char *at, const char *end, enum char_cla
 	for (; end - at >= 16; at += 16) {
 		unsigned hits = scan_hits(_mm_loadu_si128((const __m128i *)(const void *)at), stop);
 		if (hits)
-			return at + __builtin_ctz(hits);
+			return at + (unsigned)__builtin_ctz(hits);
 	}
 #endif
 	while (at < end && !char_is(*at, stop))

@@ -41,28 +41,6 @@ struct str url_param(struct str query, struct str name)
 	return (struct str){ NULL, 0 };
 }
 
-/* An address in brackets; neither a zone nor the IPvFuture form, which nobody uses. */
-static bool is_ip_literal(struct str s)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr address;
-	if (s.len < 4 || s.len - 2 >= sizeof text || s.ptr[s.len - 1] != ']')
-		return false;
-	str_copy(text, sizeof text, (struct str){ s.ptr + 1, s.len - 2 });
-	return strlen(text) == s.len - 2 && inet_pton(AF_INET6, text, &address) == 1;
-}
-
-/* A name or an IPv4 address. Percent escapes, which a reg-name may have and no DNS name has, are refused: they would hide
- * one name behind another. */
-static bool is_reg_name(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		if (!char_is(s.ptr[i], CHAR_REG_NAME))
-			return false;
-	}
-	return s.len > 0;
-}
-
 struct str url_host(struct str authority)
 {
 	size_t n = 0;
@@ -73,19 +51,47 @@ struct str url_host(struct str authority)
 }
 
 /* Empty, or ":" and up to five digits that make at most 65535. */
-static bool is_port(struct str s)
+static bool is_port(const char *at, const char *end)
 {
-	uint64_t port = 0;
-	if (s.len <= 1)
-		return s.len == 0 || s.ptr[0] == ':';
-	return s.ptr[0] == ':' && s.len <= 6 && str_to_u64(str_skip(s, 1), &port) && port <= UINT16_MAX;
+	unsigned port = 0;
+	if (at == end)
+		return true;
+	if (*at != ':' || end - at > 6)
+		return false;
+	while (++at < end) {
+		unsigned digit = (unsigned)(unsigned char)*at - '0';
+		if (digit > 9)
+			return false;
+		port = port * 10 + digit;
+	}
+	return port <= UINT16_MAX;
 }
 
+/* An address in brackets and perhaps a port; neither a zone nor the IPvFuture form, which nobody uses. */
+NOINLINE static bool is_ip_literal_authority(struct str s)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+	struct str host = url_host(s);
+	if (host.len < 4 || host.len - 2 >= sizeof text || host.ptr[host.len - 1] != ']')
+		return false;
+	str_copy(text, sizeof text, (struct str){ host.ptr + 1, host.len - 2 });
+	return strlen(text) == host.len - 2 && inet_pton(AF_INET6, text, &address) == 1 &&
+		is_port(s.ptr + host.len, s.ptr + s.len);
+}
+
+/* The host is an address in brackets, an IPv4 address or a name. Percent escapes, which a reg-name may have
+ * and no DNS name has, are refused: they would hide one name behind another. */
 bool url_is_authority(struct str s)
 {
-	struct str host = url_host(s);
-	bool good = host.len && host.ptr[0] == '[' ? is_ip_literal(host) : is_reg_name(host);
-	return good && is_port(str_skip(s, host.len));
+	if (s.len == 0)
+		return false;
+	if (s.ptr[0] == '[')
+		return is_ip_literal_authority(s);
+	const char *at = s.ptr, *end = s.ptr + s.len;
+	while (at < end && char_is(*at, CHAR_REG_NAME))
+		at++;
+	return at > s.ptr && is_port(at, end);
 }
 
 /* The character at s[*at], its escape undone if it is a dot or ends a segment; steps over it. */
@@ -141,7 +147,8 @@ bool url_parse(struct str s, struct url *ret)
 	struct str host = url_host(authority), path = str_skip(rest, authority.len);
 	if (!url_is_authority(authority) || (path.len && !is_path(path)))
 		return false;
-	if (authority.len > host.len + 1 && (!str_to_u64(str_skip(authority, host.len + 1), &port) || port == 0))
+	if (authority.len > host.len + 1 &&
+		(!str_to_u64(str_skip(authority, host.len + 1), &port) || port == 0))
 		return false;
 	if (host.ptr[0] == '[')
 		host = (struct str){ host.ptr + 1, host.len - 2 };
