@@ -1,0 +1,140 @@
+#include "worker/worker.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- counts ---- */
+
+uint32_t worker_in_flight(const struct worker *w)
+{
+	uint32_t n = 0;
+	for (enum conn_state s = CONN_BODY; s <= CONN_LEFT; s++)
+		n += w->conns[s].len;
+	return n;
+}
+
+uint32_t worker_connections(const struct worker *w)
+{
+	uint32_t n = 0;
+	for (enum conn_state s = CONN_HEAD; s < CONN_CLOSED; s++)
+		n += w->conns[s].len;
+	return n - w->conns[CONN_LEFT].len;
+}
+
+/* ---- connections ---- */
+
+/* Makes room by closing the connection that has waited longest for its next request. */
+static bool close_an_idle_one(struct worker *w)
+{
+	list_for_each (node, &w->conns[CONN_HEAD]) {
+		struct conn *c = CONTAINER_OF(node, struct conn, node);
+		if (c->in.len == 0) {
+			conn_close(c);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void on_connection(struct io_listener *l, const struct io_addr *peer)
+{
+	struct worker *w = CONTAINER_OF(l, struct worker, listener);
+	if (worker_connections(w) >= CONNECTIONS_MAX && !close_an_idle_one(w))
+		return;
+	struct conn *c = conn_create(w);
+	if (!c || io_accept(w->io, l, &c->stream, &conn_ops) < 0) {
+		log_warning("a connection is refused: out of memory or descriptors");
+		if (c)
+			conn_close(c);
+	}
+}
+
+static const struct io_listener_ops listener_ops = { .on_connection = on_connection };
+
+/* ---- turns ---- */
+
+static void on_again(struct io_message *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, again);
+	w->again_posted = false;
+}
+
+static bool all_is_answered(const struct worker *w)
+{
+	return worker_in_flight(w) == 0 && w->conns[CONN_SENDING].len == 0;
+}
+
+static void on_turn_end(struct io *io)
+{
+	struct worker *w = io->user;
+	exchange_answer_done(w);
+	exchange_run_ready(w);
+	conn_free_closed(w);
+	if (w->stopping && all_is_answered(w))
+		io_stop(io);
+}
+
+/* ---- start and stop ---- */
+
+static bool start_listening(struct worker *w, struct why *why)
+{
+	char text[IO_ADDR_TEXT];
+	int r = io_listen(w->io, &w->listener, &w->options->listen, &listener_ops);
+	if (r < 0)
+		return why_set(why, "cannot listen on %s: %s%s",
+			io_addr_print(&w->options->listen, true, text), strerror(-r),
+			r == -EADDRINUSE ? "; take another port, or 0 for any" : "");
+	return true;
+}
+
+bool worker_init(struct worker *w, struct io *io, const struct options *options, const struct model *model,
+	struct why *why)
+{
+	uint64_t seed;
+	*w = (struct worker){ .io = io, .options = options, .model = model, .mean_us = UINT64_MAX };
+	w->listener.fd = -1;
+	w->again.on_message = on_again;
+	for (int s = 0; s < CONN_STATES; s++)
+		list_init(&w->conns[s]);
+	io_random(io, &seed, sizeof seed);
+	rand_seed(&w->rand, seed);
+	io->user = w;
+	io->on_turn_end = on_turn_end;
+	if (!slots_init(&w->slots, options->slots, model, io, exchange_on_run, why))
+		return false;
+	if (!start_listening(w, why)) {
+		worker_finish(w);
+		return false;
+	}
+	return true;
+}
+
+void worker_stop(struct worker *w)
+{
+	static const enum conn_state unanswered[] = { CONN_HEAD, CONN_BODY, CONN_DRAINING, CONN_LINGERING };
+	w->stopping = true;
+	io_unlisten(w->io, &w->listener);
+	for (size_t i = 0; i < ARRAY_LEN(unanswered); i++) {
+		list_for_each_safe (node, &w->conns[unanswered[i]])
+			exchange_left(CONTAINER_OF(node, struct conn, node));
+	}
+	list_for_each (node, &w->conns[CONN_SENDING])
+		CONTAINER_OF(node, struct conn, node)->keep_alive = false;
+	for (enum conn_state s = CONN_DELAY; s <= CONN_DONE; s++) {
+		list_for_each (node, &w->conns[s])
+			CONTAINER_OF(node, struct conn, node)->keep_alive = false;
+	}
+}
+
+void worker_finish(struct worker *w)
+{
+	io_unlisten(w->io, &w->listener);
+	for (enum conn_state s = CONN_HEAD; s < CONN_CLOSED; s++) {
+		list_for_each_safe (node, &w->conns[s])
+			exchange_left(CONTAINER_OF(node, struct conn, node));
+	}
+	conn_free_closed(w);
+	slots_finish(&w->slots);
+}
