@@ -124,6 +124,8 @@ static void *flag_target(struct config *c, const struct key *key)
 		return only_pool(c);
 	case SCOPE_FLEET:
 		return &c->fleet;
+	case SCOPE_OWN:
+		break; /* never comes here */
 	}
 	return NULL;
 }
@@ -217,7 +219,7 @@ static void name_containers(struct config *c)
 	}
 }
 
-bool config_finish(struct config *c, enum config_use use, size_t n_listen_fds)
+bool config_finish(struct config *c, enum config_use use, const int *listen_fds, size_t n_listen_fds)
 {
 	struct settings *s = &c->settings;
 	size_t errors_before = c->n_errors;
@@ -230,6 +232,7 @@ bool config_finish(struct config *c, enum config_use use, size_t n_listen_fds)
 	}
 	if (n_listen_fds && s->listen == c->default_listen)
 		s->n_listen = 0;
+	s->listen_fds = listen_fds;
 	s->n_listen_fds = n_listen_fds;
 	c->has_fleet = c->has_fleet || use == CONFIG_UP;
 	c->fleet_pool = s->n_pools;

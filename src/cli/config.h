@@ -60,9 +60,9 @@ bool config_read(struct config *c, const char *path);
 /* Likewise, from text; name stands in errors. */
 bool config_read_text(struct config *c, const char *name, const char *text, size_t len);
 
-/* Applies the flags, fills what is left in, and checks how the values fit together. n_listen_fds: sockets
- * that were handed over: with them, the default listener is left out. False after an error. */
-bool config_finish(struct config *c, enum config_use use, size_t n_listen_fds);
+/* Applies the flags, fills what is left in, and checks how the values fit together. listen_fds[0..n): sockets
+ * that were handed over, borrowed; with them, the default listener is left out. False after an error. */
+bool config_finish(struct config *c, enum config_use use, const int *listen_fds, size_t n_listen_fds);
 
 /* Gives the fleet's containers to their pool. False without memory. */
 MUST_USE bool config_take_fleet(struct config *c, const struct fleet *fleet);

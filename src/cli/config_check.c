@@ -312,4 +312,6 @@ void config_check(struct config *c, enum config_use use)
 	check_every_pool_has_containers(c, use);
 	if (c->has_fleet)
 		check_fleet(c);
+	if (use == CONFIG_UP && !c->settings.admin.len)
+		config_error(c, "admin", "a fleet needs the admin listener: berth status asks it");
 }

@@ -29,6 +29,7 @@ bool schema_is_list(const struct key *key)
 	case KIND_DURATION:
 	case KIND_CHOICE:
 	case KIND_ADDR_OFF:
+	case KIND_SWITCH:
 		return false;
 	}
 	return false;
@@ -80,11 +81,10 @@ static void store_number(const struct setter *s, uint64_t v)
 	case sizeof v32:
 		memcpy(s->at, &v32, sizeof v32);
 		return;
-	case sizeof v:
+	default:
+		CHECK(s->key->bytes == sizeof v);
 		memcpy(s->at, &v, sizeof v);
 		return;
-	default:
-		CHECK(!"no such width");
 	}
 }
 
@@ -199,6 +199,9 @@ static bool set_one(const struct setter *s, struct str text)
 		return set_network(s, text);
 	case KIND_CONTAINERS:
 		return set_container(s, text);
+	case KIND_SWITCH:
+		store_number(s, true);
+		return true;
 	}
 	return false;
 }
@@ -277,7 +280,8 @@ const char *schema_print(const struct key *key, const void *base, char *text, si
 	case KIND_TEXT:
 	case KIND_TEXT_OFF:
 		memcpy(&value, at, sizeof value);
-		value = value ? value : "off";
+		if (!value)
+			value = key->kind == KIND_TEXT_OFF ? "off" : "";
 		break;
 	case KIND_NUMBER:
 	case KIND_SIZE:
@@ -298,7 +302,8 @@ const char *schema_print(const struct key *key, const void *base, char *text, si
 	case KIND_TEXTS:
 	case KIND_NETWORKS:
 	case KIND_CONTAINERS:
-		return text; /* empty by default */
+	case KIND_SWITCH:
+		return text; /* no default that would need a word */
 	}
 	snprintf(text, size, "%s", value);
 	return text;

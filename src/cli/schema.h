@@ -18,6 +18,7 @@ enum scope {
 	SCOPE_TOP,   /* struct settings */
 	SCOPE_POOL,  /* struct pool_settings; in berth.yaml under pools[] */
 	SCOPE_FLEET, /* struct fleet_settings; in berth.yaml under fleet */
+	SCOPE_OWN,   /* a command's struct of options: flags only, in no file */
 };
 
 enum kind {
@@ -32,6 +33,7 @@ enum kind {
 	KIND_TEXTS,      /* const char **, likewise */
 	KIND_NETWORKS,   /* const char **, likewise: addresses or networks */
 	KIND_CONTAINERS, /* struct container_settings *, likewise */
+	KIND_SWITCH,     /* bool; a flag without a value */
 };
 
 struct key {
@@ -41,6 +43,7 @@ struct key {
 	size_t offset, bytes, count_offset;
 	uint64_t least, most;       /* of numbers, sizes and durations */
 	const char *const *choices; /* NULL-terminated */
+	const char *fallback;       /* the value of a flag that is given without one; NULL: it needs one */
 	const char *arg;            /* how the help calls the value */
 	const char *doc;            /* one sentence, no full stop */
 };

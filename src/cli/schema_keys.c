@@ -143,6 +143,9 @@ static const struct key keys[] = {
 		.doc = "port of a worker's first container, the others follow; 0 lets the kernel choose" },
 	{ FLEET(NUMBER, "delay_ms", delay_ms), NUMBER(0, 3600000),
 		.doc = "slows each run by so many milliseconds, to see the queue" },
+	{ FLEET(TEXT, "log", log), .arg = "FILE",
+		.doc = "where the containers' output goes, each line with its container's name: stderr or a "
+		       "file, which SIGUSR1 reopens" },
 };
 
 const struct key *schema_keys(size_t *ret_n)

@@ -25,6 +25,7 @@ struct fleet_settings {
 	uint32_t slots;           /* 1 each container */
 	uint32_t base_port;       /* 5000: first container's port on each worker; 0: the kernel chooses */
 	uint32_t delay_ms;        /* 0: each run is slowed by so much, for demonstrations */
+	const char *log;          /* where its owner puts the containers' lines: "stderr" or a file */
 	uint64_t backoff_min_us;  /* 100 ms: pause before the first restart; doubles … */
 	uint64_t backoff_max_us;  /* 5 s */
 	uint64_t healthy_us;      /* 10 s: a container that was up so long starts again from backoff_min */

@@ -56,6 +56,7 @@ void fleet_settings_default(struct fleet_settings *s)
 		.containers = 2,
 		.slots = 1,
 		.base_port = 5000,
+		.log = "stderr",
 		.backoff_min_us = 100 * 1000,
 		.backoff_max_us = 5 * 1000 * 1000,
 		.healthy_us = 10 * 1000 * 1000,

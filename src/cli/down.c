@@ -1,0 +1,87 @@
+/* berth down: ends a fleet that runs in the foreground elsewhere. */
+#include "cli/cli.h"
+#include "cli/runtime.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+struct options {
+	const char *name;
+};
+
+static const struct key options[] = {
+	{ SCOPE_OWN, KIND_TEXT, "name", .offset = offsetof(struct options, name), .arg = "NAME",
+		.doc = "the fleet's name" },
+};
+
+static const struct options defaults = { .name = "default" };
+
+static int end_process(const struct command *cmd, const char *name, const struct runtime_info *info)
+{
+	int fd = runtime_pidfd(info);
+	if (fd == -ESRCH) {
+		printf("berth: the fleet \"%s\" is down\n", name);
+		return EXIT_DONE;
+	}
+	if (fd < 0 || pidfd_send_signal(fd, SIGTERM, NULL, 0)) {
+		cli_complain(
+			cmd, "cannot end process %d: %s", (int)info->pid, strerror(fd < 0 ? -fd : errno));
+		return EXIT_JOB;
+	}
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	while (poll(&wait, 1, -1) < 0 && errno == EINTR)
+		;
+	close(fd);
+	printf("berth: the fleet \"%s\" (pid %d, %llu container%s) is down\n", name, (int)info->pid,
+		(unsigned long long)info->containers, info->containers == 1 ? "" : "s");
+	return EXIT_DONE;
+}
+
+static int down(const struct command *cmd, const char *name)
+{
+	struct runtime_info info;
+	char error[RUNTIME_ERROR];
+	switch (runtime_find(name, &info, error)) {
+	case 0:
+		printf("berth: no fleet is running under the name \"%s\"\n", name);
+		return EXIT_DONE;
+	case 1:
+		return end_process(cmd, name, &info);
+	default:
+		cli_complain(cmd, "%s", error);
+		return EXIT_SETUP;
+	}
+}
+
+static int down_run(const struct command *cmd, int argc, char **argv)
+{
+	struct options own = defaults;
+	struct arena arena;
+	int operands, code;
+	arena_init(&arena, 1024, 1 << 20);
+	if (cli_parse(cmd, argc, argv, &own, NULL, &arena, 0, &operands, &code))
+		code = down(cmd, own.name);
+	arena_finish(&arena);
+	return code;
+}
+
+const struct command command_down = {
+	.name = "down",
+	.summary = "ends the fleet that runs in the foreground elsewhere",
+	.synopsis = "[--name NAME]",
+	.description = "Asks the berth up of this user to end, and waits until it is gone, its containers "
+		       "with it. What runs and waits is "
+		       "finished first, within the time of drain_timeout. When no fleet is running, that is "
+		       "said and is no error.",
+	.exit_status = "0 no fleet of this name is running any more; 1 it could not be ended; 2 wrong usage.",
+	.examples = "  berth down\n  berth down --name blue",
+	.own = options,
+	.n_own = ARRAY_LEN(options),
+	.defaults = &defaults,
+	.run = down_run,
+};

@@ -1,0 +1,240 @@
+#include "cli/load.h"
+
+#include "http/url.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	TIMEOUT_US = 15 * 60 * 1000 * 1000,
+	POLL_MIN_US = 10 * 1000, /* between two questions for a result; doubles … */
+	POLL_MAX_US = 200 * 1000,
+	SHOWN_BYTES = 2000, /* of an answer */
+};
+
+/* What a client's request asks for. */
+enum asked { ASKED_NOTHING, ASKED_JOB, ASKED_RESULT };
+
+struct load;
+
+struct job {
+	struct list_node node; /* in its client's jobs */
+	uint64_t sent_us;
+	char result_path[200];
+};
+
+struct load_client {
+	struct load *load; /* borrowed */
+	struct client http;
+	enum asked asked;
+	uint64_t sent_us, pause_us;
+	struct io_timer pause;
+	struct list jobs; /* struct job, owned; the oldest first */
+};
+
+struct load {
+	const struct load_settings *settings; /* borrowed */
+	struct report *report;                /* borrowed */
+	struct io *io;                        /* owned */
+	struct load_client *clients;          /* owned */
+	uint32_t sent, active, open_jobs;
+};
+
+/* ---- printing ---- */
+
+/* What somebody else has sent, without line ends and control characters. */
+static void print_answer(const char *what, const char *url, int status, struct str body)
+{
+	body = str_trim(body);
+	while (body.len && body.ptr[body.len - 1] == '\n')
+		body.len--;
+	printf("%s from %s: %d, ", what, url, status);
+	size_t shown = body.len < SHOWN_BYTES ? body.len : SHOWN_BYTES;
+	for (size_t i = 0; i < shown; i++) {
+		char byte = body.ptr[i];
+		putchar((unsigned char)byte < 0x20 || byte == 0x7f ? ' ' : byte);
+	}
+	printf("%s\n", shown < body.len ? "…" : "");
+}
+
+/* ---- asking ---- */
+
+static void next(struct load_client *c);
+
+static void ask(struct load_client *c, enum asked asked)
+{
+	const struct load_settings *s = c->load->settings;
+	c->asked = asked;
+	if (asked == ASKED_RESULT) {
+		struct job *job = CONTAINER_OF(list_first(&c->jobs), struct job, node);
+		client_request(&c->http, "GET", job->result_path, NULL, STR(""), TIMEOUT_US);
+		return;
+	}
+	c->load->sent++;
+	c->sent_us = c->load->io->now_us;
+	client_request(&c->http, "POST", s->target.path, s->text ? "text/plain; charset=utf-8" : NULL,
+		str_of(s->text), TIMEOUT_US);
+}
+
+static void next(struct load_client *c)
+{
+	struct load *l = c->load;
+	if (l->sent < l->settings->requests && l->open_jobs < LOAD_JOBS_MAX) {
+		ask(c, ASKED_JOB);
+	} else if (!list_empty(&c->jobs)) {
+		ask(c, ASKED_RESULT);
+	} else if (l->sent < l->settings->requests) { /* the others have all jobs that may be open */
+		io_timer_set(l->io, &c->pause, l->io->now_us + POLL_MIN_US);
+	} else {
+		c->asked = ASKED_NOTHING;
+		if (--l->active == 0)
+			io_stop(l->io);
+	}
+}
+
+static void on_pause_over(struct io_timer *t)
+{
+	next(CONTAINER_OF(t, struct load_client, pause));
+}
+
+/* ---- answers ---- */
+
+/* The path of a URL or path, "/result" behind it. */
+static bool result_path(const char *status_url, char *path, size_t size)
+{
+	struct url url = { .path = str_of(status_url) };
+	if (status_url[0] != '/' && !url_parse(str_of(status_url), &url))
+		return false;
+	return snprintf(path, size, STR_FMT "/result", STR_ARG(url.path)) < (int)size;
+}
+
+static void add_job(struct load_client *c, const char *status_url)
+{
+	struct job *job = calloc(1, sizeof *job);
+	if (!job || !result_path(status_url, job->result_path, sizeof job->result_path)) {
+		free(job);
+		report_result(c->load->report, false, 0);
+		return;
+	}
+	job->sent_us = c->sent_us;
+	list_push_back(&c->jobs, &job->node);
+	c->load->open_jobs++;
+}
+
+static void drop_job(struct load_client *c, struct job *job)
+{
+	list_remove(&c->jobs, &job->node);
+	c->load->open_jobs--;
+	free(job);
+}
+
+/* Reads what the answer says of the queue. What is no answer of Berth's is left alone. */
+static void take_message(struct load_client *c, struct str body)
+{
+	static const char soon[] = "Request received and will be processed soon";
+	json_t *root = json_loadb(body.ptr, body.len, 0, NULL);
+	const char *message = json_string_value(json_object_get(root, "message"));
+	const char *status_url = json_string_value(json_object_get(root, "status_url"));
+	json_int_t position = json_integer_value(json_object_get(root, "position"));
+	if (message && status_url) {
+		report_accepted(c->load->report, !strncmp(message, soon, sizeof soon - 1),
+			position > 0 ? (uint64_t)position : 0);
+		if (c->load->settings->wait)
+			add_job(c, status_url);
+	}
+	json_decref(root);
+}
+
+static void on_job_answer(struct load_client *c, const struct client_answer *answer)
+{
+	struct load *l = c->load;
+	if (!answer->status) {
+		printf("Response from %s: none: %s\n", l->settings->url, answer->why);
+		report_no_answer(l->report, answer->why);
+	} else {
+		print_answer("Response", l->settings->url, answer->status, answer->body);
+		report_answer(l->report, answer->status, l->io->now_us - c->sent_us);
+		take_message(c, answer->body);
+	}
+	next(c);
+}
+
+/* 409 without the job's own mark: it is not over yet (a container's 409 comes with the mark). */
+static bool is_not_over(const struct client_answer *answer)
+{
+	return answer->status == 409 && !http_field_named(answer->head, STR("Berth-Job-State"));
+}
+
+static void on_result_answer(struct load_client *c, const struct client_answer *answer)
+{
+	struct load *l = c->load;
+	struct job *job = CONTAINER_OF(list_first(&c->jobs), struct job, node);
+	if (is_not_over(answer)) {
+		c->pause_us = c->pause_us * 2 < POLL_MAX_US ? c->pause_us * 2 : POLL_MAX_US;
+		io_timer_set(l->io, &c->pause, l->io->now_us + c->pause_us);
+		return;
+	}
+	if (answer->status)
+		print_answer("Result", job->result_path, answer->status, answer->body);
+	else
+		printf("Result from %s: none: %s\n", job->result_path, answer->why);
+	report_result(l->report, answer->status >= 200 && answer->status < 300, l->io->now_us - job->sent_us);
+	drop_job(c, job);
+	c->pause_us = POLL_MIN_US / 2;
+	next(c);
+}
+
+static void on_answer(struct client *http, const struct client_answer *answer)
+{
+	struct load_client *c = CONTAINER_OF(http, struct load_client, http);
+	if (c->asked == ASKED_JOB)
+		on_job_answer(c, answer);
+	else
+		on_result_answer(c, answer);
+}
+
+/* ---- the run ---- */
+
+static void finish(struct load *l)
+{
+	for (uint32_t i = 0; l->clients && i < l->settings->clients; i++) {
+		struct load_client *c = &l->clients[i];
+		list_for_each_safe (node, &c->jobs)
+			drop_job(c, CONTAINER_OF(node, struct job, node));
+		io_timer_stop(l->io, &c->pause);
+		client_finish(&c->http);
+	}
+	free(l->clients);
+	io_epoll_destroy(l->io);
+}
+
+int load_run(const struct load_settings *settings, struct report *report)
+{
+	struct load l = { .settings = settings, .report = report, .active = settings->clients };
+	l.io = io_epoll_create();
+	if (!l.io)
+		return -errno;
+	l.clients = calloc(settings->clients, sizeof *l.clients);
+	if (!l.clients) {
+		io_epoll_destroy(l.io);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < settings->clients; i++) {
+		struct load_client *c = &l.clients[i];
+		c->load = &l;
+		c->pause_us = POLL_MIN_US / 2;
+		c->pause.on_timer = on_pause_over;
+		list_init(&c->jobs);
+		client_init(&c->http, l.io, &settings->target.addr, settings->target.host, on_answer);
+	}
+	uint64_t started_us = l.io->now_us;
+	for (uint32_t i = 0; i < settings->clients; i++)
+		next(&l.clients[i]);
+	int r = l.active ? io_epoll_run(l.io) : 0;
+	report->took_us = l.io->now_us - started_us;
+	finish(&l);
+	return r;
+}

@@ -1,0 +1,40 @@
+/* runtime: the file by which `berth status`, `berth down` and `berth load` find a fleet that runs in the
+ * foreground elsewhere.
+ *
+ * It is $XDG_RUNTIME_DIR/berth/NAME.json, else /run/user/UID/berth/NAME.json, else /tmp/berth-UID/NAME.json,
+ * in a directory that nobody else may enter. It names the process by its id and start time, so that an id
+ * that was given away anew is not taken for it.
+ */
+#pragma once
+#include "base/check.h"
+#include "io/io.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct runtime_info {
+	pid_t pid;
+	uint64_t start_time; /* field 22 of /proc/PID/stat */
+	uint64_t containers;
+	char front[IO_ADDR_TEXT]; /* "127.0.0.1:8080"; "" while it starts */
+	char admin[IO_ADDR_TEXT]; /* likewise */
+};
+
+enum { RUNTIME_ERROR = 800 };
+
+/* Who runs under this name: 1 and *ret, 0 when nobody does, -1 with one line in error. */
+MUST_USE int runtime_find(const char *name, struct runtime_info *ret, char error[RUNTIME_ERROR]);
+
+/* This process runs under this name from now on, with these containers. 0; -1 with one line in error, also
+ * when the name is taken. */
+MUST_USE int runtime_claim(const char *name, uint64_t containers, char error[RUNTIME_ERROR]);
+
+/* Tells where the fleet answers. 0, or -1 with one line in error. */
+MUST_USE int runtime_publish(const char *name, const struct runtime_info *info, char error[RUNTIME_ERROR]);
+
+/* This process no longer runs under this name. */
+void runtime_release(const char *name);
+
+/* A pidfd of the process that info speaks of; -ESRCH when it is gone. */
+MUST_USE int runtime_pidfd(const struct runtime_info *info);

@@ -1,0 +1,79 @@
+#include "cli/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool configure(struct server *s, const char *file, enum config_use use)
+{
+	char error[SERVER_ERROR];
+	int n = process_listen_fds(s->listen_fds, error, sizeof error);
+	if (n < 0) {
+		cli_complain(s->cmd, "%s", error);
+		return false;
+	}
+	if (s->config->n_errors == 0 && config_read(s->config, file) &&
+		config_finish(s->config, use, s->listen_fds, (size_t)n))
+		return true;
+	cli_complain_config(s->cmd, s->config);
+	return false;
+}
+
+bool server_prepare(struct server *s, const struct command *cmd, const char *file, enum config_use use,
+	void (*on_signal)(struct signals *s, int signal))
+{
+	s->cmd = cmd;
+	if (!configure(s, file, use))
+		return false;
+	process_raise_file_limit();
+	signals_block();
+	s->io = io_epoll_create();
+	int r = s->io ? signals_watch(&s->signals, s->io, on_signal) : -errno;
+	if (r < 0)
+		cli_complain(cmd, "cannot make an event loop: %s", strerror(-r));
+	s->watches_signals = r == 0;
+	return r == 0;
+}
+
+bool server_start(struct server *s)
+{
+	char error[SERVER_ERROR];
+	s->reactor = reactor_create(s->io, &s->config->settings, error, sizeof error);
+	if (!s->reactor)
+		cli_complain(s->cmd, "%s", error);
+	return s->reactor;
+}
+
+const char *server_url(const struct io_addr *addr, char url[SERVER_URL])
+{
+	char text[IO_ADDR_TEXT];
+	io_addr_print(addr, true, text);
+	snprintf(url, SERVER_URL, "%s%s", addr->sa.sa_family == AF_UNIX ? "" : "http://", text);
+	return url;
+}
+
+void server_print_ready(const struct server *s)
+{
+	const struct settings *settings = &s->config->settings;
+	char text[SERVER_URL];
+	struct io_addr addr;
+	size_t n = 0;
+	printf("berth: listening on ");
+	for (size_t i = 0; reactor_front_addr(s->reactor, i, &addr); i++)
+		printf("%s%s", i ? " and " : "", server_url(&addr, text));
+	if (reactor_admin_addr(s->reactor, &addr))
+		printf(", admin on %s", io_addr_print(&addr, true, text));
+	for (size_t i = 0; i < settings->n_pools; i++)
+		n += settings->pools[i].n_containers;
+	printf(", %zu container%s\n", n, n == 1 ? "" : "s");
+	fflush(stdout);
+}
+
+void server_finish(struct server *s)
+{
+	reactor_destroy(s->reactor);
+	if (s->watches_signals)
+		signals_unwatch(&s->signals);
+	io_epoll_destroy(s->io);
+	config_destroy(s->config);
+}

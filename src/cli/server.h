@@ -1,0 +1,39 @@
+/* server: the orchestrator as a process runs it: configuration, loop, signals, reactor. `berth serve` is
+ * nothing else; `berth up` has a fleet beside it.
+ *
+ * Order:  server_prepare, server_start, io_epoll_run(s->io), server_finish. What fails has complained.
+ */
+#pragma once
+#include "cli/cli.h"
+#include "cli/config.h"
+#include "cli/process.h"
+#include "gateway/gateway.h"
+
+enum { SERVER_ERROR = 512, SERVER_URL = IO_ADDR_TEXT + 8 };
+
+struct server {
+	const struct command *cmd; /* borrowed, static */
+	struct config *config;     /* owned */
+	struct io *io;             /* owned */
+	struct reactor *reactor;   /* owned; NULL before server_start */
+	struct signals signals;
+	bool watches_signals;
+	int listen_fds[LISTEN_FDS_MAX];
+};
+
+/* Finishes s->config, which has taken the flags (file: --config, or NULL), blocks the signals and makes the
+ * loop. */
+MUST_USE bool server_prepare(struct server *s, const struct command *cmd, const char *file,
+	enum config_use use, void (*on_signal)(struct signals *s, int signal));
+
+MUST_USE bool server_start(struct server *s);
+
+/* "berth: listening on http://127.0.0.1:8080, admin on 127.0.0.1:9091, 2 containers", with the ports that
+ * were chosen, on standard output. */
+void server_print_ready(const struct server *s);
+
+/* "http://127.0.0.1:8080", or "unix:/path". Returns url. */
+const char *server_url(const struct io_addr *addr, char url[SERVER_URL]);
+
+/* Also of one that was not prepared to the end. */
+void server_finish(struct server *s);

@@ -1,0 +1,206 @@
+/* berth status: what runs where, and how long the queue is. */
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/locate.h"
+#include "cli/value.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TIMEOUT_US = 5 * 1000 * 1000 };
+
+struct options {
+	const char *admin, *name, *config, *watch;
+	bool json;
+};
+
+#define OWN(kind, path, member)                                                   \
+	SCOPE_OWN, KIND_##kind, path, .offset = offsetof(struct options, member), \
+				      .bytes = sizeof(((struct options *)NULL)->member)
+
+static const struct key options[] = {
+	{ OWN(TEXT, "admin", admin), .arg = "ADDR", .doc = "the admin listener to ask" },
+	{ OWN(TEXT, "name", name), .arg = "NAME", .doc = "the fleet's name" },
+	{ OWN(TEXT, "config", config), .arg = "FILE",
+		.doc = "the configuration that names the admin listener" },
+	{ OWN(SWITCH, "json", json), .doc = "prints what the admin listener answers, as it is" },
+	{ OWN(TEXT, "watch", watch), .fallback = "2s", .arg = "TIME",
+		.doc = "prints it anew after so long, until Ctrl-C; 2s where no time is given" },
+};
+
+static const struct options defaults = { .name = "default" };
+
+/* ---- the table ---- */
+
+static json_int_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+/* The printable text of a member; a number is printed as one, what is not there as "-". */
+static const char *text(const json_t *object, const char *key, char buf[32])
+{
+	const json_t *value = json_object_get(object, key);
+	if (json_is_string(value))
+		return json_string_value(value);
+	if (json_is_number(value))
+		snprintf(buf, 32, "%.0f", json_number_value(value));
+	else
+		snprintf(buf, 32, "-");
+	return buf;
+}
+
+static void print_container(const json_t *c)
+{
+	char address[IO_ADDR_TEXT + 16], flight[32], bufs[5][32];
+	const char *ip = text(c, "ip", bufs[0]), *port = text(c, "port", bufs[1]);
+	bool v6 = strchr(ip, ':') && strncmp(ip, "unix:", 5) != 0;
+	if (*port && strcmp(port, "-") != 0)
+		snprintf(address, sizeof address, v6 ? "[%s]:%s" : "%s:%s", ip, port);
+	else
+		snprintf(address, sizeof address, "%s", ip);
+	snprintf(flight, sizeof flight, "%lld/%lld", (long long)number(c, "in_flight"),
+		(long long)number(c, "slots"));
+	printf("%-14s %-10s %-24s %-9s %-10s %s\n", text(c, "name", bufs[2]), text(c, "worker", bufs[3]),
+		address, text(c, "status", bufs[4]), flight, text(c, "requests", (char[32]){ 0 }));
+}
+
+static void print_pool(const json_t *pool)
+{
+	const json_t *queue = json_object_get(pool, "queue"), *slots = json_object_get(pool, "slots");
+	const json_t *eta = json_object_get(queue, "eta_ms"), *container;
+	char name[32], done[32];
+	size_t i;
+	printf("pool %s: %lld of at most %lld in the queue", text(pool, "name", name),
+		(long long)number(queue, "length"), (long long)number(queue, "max"));
+	if (json_is_number(eta))
+		printf(", a newcomer would wait %.0f ms", json_number_value(eta));
+	printf("; slots: %lld free, %lld busy, %lld down; requests done: %s\n",
+		(long long)number(slots, "free"),
+		(long long)(number(slots, "busy") + number(slots, "connecting") + number(slots, "zombie")),
+		(long long)number(slots, "down"), text(json_object_get(pool, "requests"), "done", done));
+	printf("%-14s %-10s %-24s %-9s %-10s %s\n", "CONTAINER", "WORKER", "ADDRESS", "STATE", "IN FLIGHT",
+		"REQUESTS");
+	json_array_foreach(json_object_get(pool, "containers"), i, container) print_container(container);
+}
+
+static bool print_table(const char *body, size_t len)
+{
+	json_t *root = json_loadb(body, len, 0, NULL);
+	const json_t *pools = json_object_get(root, "pools"), *pool;
+	bool ok = json_is_array(pools);
+	size_t i;
+	json_array_foreach(pools, i, pool)
+	{
+		if (i)
+			putchar('\n');
+		print_pool(pool);
+	}
+	json_decref(root);
+	return ok;
+}
+
+/* ---- asking ---- */
+
+static int show(const struct command *cmd, const struct io_addr *admin, bool json)
+{
+	char why[CLIENT_WHY], address[IO_ADDR_TEXT], *body;
+	size_t len;
+	int status = client_get(admin, "/status", TIMEOUT_US, &body, &len, why);
+	io_addr_print(admin, true, address);
+	if (!status) {
+		cli_complain(cmd,
+			"no answer from the admin listener at %s: %s; is Berth running? (--admin names "
+			"another address)",
+			address, why);
+		return EXIT_JOB;
+	}
+	bool ok = status == 200;
+	if (ok && json)
+		printf("%.*s%s", (int)len, body, len && body[len - 1] == '\n' ? "" : "\n");
+	else if (ok)
+		ok = print_table(body, len);
+	if (!ok)
+		cli_complain(cmd, "%s answers with status %d and something that is no report of Berth's",
+			address, status);
+	free(body);
+	return ok ? EXIT_DONE : EXIT_JOB;
+}
+
+/* "2" means seconds. */
+static bool parse_interval(const char *watch, uint64_t *ret_us)
+{
+	uint64_t seconds;
+	if (!str_to_u64(str_of(watch), &seconds))
+		return value_duration(str_of(watch), ret_us) && *ret_us;
+	return !__builtin_mul_overflow(seconds, (uint64_t)1000000, ret_us) && *ret_us;
+}
+
+static int show_again_and_again(
+	const struct command *cmd, const struct io_addr *admin, const struct options *own)
+{
+	uint64_t us;
+	if (!parse_interval(own->watch, &us)) {
+		cli_complain(cmd, "--watch: expected a time (2, 500ms), found \"%s\"", own->watch);
+		return EXIT_SETUP;
+	}
+	struct timespec pause = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	for (;;) {
+		if (isatty(STDOUT_FILENO))
+			printf("\033[H\033[2J"); /* a clean screen, from the top */
+		int code = show(cmd, admin, own->json);
+		if (code != EXIT_DONE)
+			return code;
+		fflush(stdout);
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+static int status_run(const struct command *cmd, int argc, char **argv)
+{
+	struct options own = defaults;
+	struct arena arena;
+	struct io_addr admin;
+	char error[RUNTIME_ERROR];
+	int operands, code;
+	arena_init(&arena, 1024, 1 << 20);
+	if (cli_parse(cmd, argc, argv, &own, NULL, &arena, 1, &operands, &code)) {
+		code = EXIT_SETUP;
+		if (operands < argc && own.watch)
+			own.watch = argv[operands]; /* --watch 5 */
+		if (operands < argc && !own.watch)
+			cli_complain(cmd, "unexpected argument '%s' (berth status --help)", argv[operands]);
+		else if (!locate_admin(own.admin, own.name, own.config, &admin, error))
+			cli_complain(cmd, "%s", error);
+		else if (own.watch)
+			code = show_again_and_again(cmd, &admin, &own);
+		else
+			code = show(cmd, &admin, own.json);
+	}
+	arena_finish(&arena);
+	return code;
+}
+
+const struct command command_status = {
+	.name = "status",
+	.summary = "shows the containers and the queue",
+	.synopsis = "[--json] [--watch[=TIME]] [--admin ADDR | --name NAME | --config FILE]",
+	.description = "Asks the admin listener and prints a table: each container with its worker, its "
+		       "address, its state, the requests that it "
+		       "has in flight, its slots, and the requests that it was given; above it the queue's "
+		       "length and what a newcomer would wait.\n"
+		       "\n"
+		       "The admin listener is --admin; else that of the configuration named by --config; "
+		       "else that of the fleet that runs under "
+		       "this name; else that of berth.yaml, or 127.0.0.1:9091.",
+	.exit_status = "0 shown; 1 no answer; 2 wrong usage.",
+	.examples = "  berth status\n  berth status --watch 5\n  berth status --json --admin 127.0.0.1:9091",
+	.own = options,
+	.n_own = ARRAY_LEN(options),
+	.defaults = &defaults,
+	.run = status_run,
+};

@@ -1,0 +1,145 @@
+/* berth up: a whole fleet on this machine, the orchestrator before it. */
+#include "cli/up.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct options {
+	const char *config;
+	bool quiet;
+};
+
+static const struct key options[] = {
+	{ SCOPE_OWN, KIND_TEXT, "config", .offset = offsetof(struct options, config), .arg = "FILE",
+		.doc = "the configuration to read; without it berth.yaml, where there is one" },
+	{ SCOPE_OWN, KIND_SWITCH, "quiet", .offset = offsetof(struct options, quiet), .bytes = sizeof(bool),
+		.doc = "prints only the line that tells the addresses" },
+};
+
+static const struct options defaults;
+
+/* ---- what is beside this program ---- */
+
+struct surroundings {
+	char directory[PATH_MAX]; /* of this program */
+	char program[PATH_MAX];   /* berth-worker */
+	char model[PATH_MAX];
+};
+
+static bool find_directory(struct surroundings *s)
+{
+	ssize_t n = readlink("/proc/self/exe", s->directory, sizeof s->directory - 1);
+	if (n <= 0)
+		return false;
+	s->directory[n] = '\0';
+	*strrchr(s->directory, '/') = '\0';
+	return true;
+}
+
+static bool join(char path[PATH_MAX], const char *directory, const char *rest)
+{
+	return snprintf(path, PATH_MAX, "%s/%s", directory, rest) < PATH_MAX;
+}
+
+static bool find_program(const struct command *cmd, struct surroundings *s)
+{
+	if (!find_directory(s) || !join(s->program, s->directory, "berth-worker")) {
+		cli_complain(cmd, "cannot tell where this program is: /proc is needed");
+		return false;
+	}
+	if (access(s->program, X_OK) == 0)
+		return true;
+	cli_complain(cmd, "%s: %s: berth-worker has to be beside berth (make builds both)", s->program,
+		strerror(errno));
+	return false;
+}
+
+/* A relative path that leads nowhere from here may lead somewhere from where the program was built or
+ * installed. */
+static const char *find_model(struct surroundings *s, const char *model)
+{
+	static const char *const places[] = { "..", "../share/berth" };
+	char place[PATH_MAX];
+	if (model[0] == '/' || access(model, F_OK) == 0)
+		return model;
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		if (join(place, s->directory, places[i]) && join(s->model, place, model) &&
+			access(s->model, F_OK) == 0)
+			return s->model;
+	}
+	return model; /* berth-worker says that it is not there */
+}
+
+/* ---- the command ---- */
+
+static int up(struct up *u, const struct command *cmd, const struct options *own)
+{
+	struct surroundings surroundings;
+	if (!server_prepare(&u->server, cmd, own->config, CONFIG_UP, up_on_signal) ||
+		!find_program(cmd, &surroundings))
+		return EXIT_SETUP;
+	struct fleet_settings *f = &u->server.config->fleet;
+	f->program = surroundings.program;
+	f->model = find_model(&surroundings, f->model);
+	u->quiet = own->quiet;
+	int r = output_open(&u->output, f->log);
+	if (r < 0) {
+		cli_complain(cmd, "log: cannot write %s: %s", f->log, strerror(-r));
+		return EXIT_SETUP;
+	}
+	int code = up_run(u);
+	output_close(&u->output);
+	return code;
+}
+
+static int up_run_command(const struct command *cmd, int argc, char **argv)
+{
+	struct up u = { .server.config = config_create() };
+	struct options own = defaults;
+	int operands, code = EXIT_SETUP;
+	if (!u.server.config)
+		cli_complain(cmd, "out of memory");
+	else if (cli_parse(cmd, argc, argv, &own, u.server.config, &u.server.config->arena, 0, &operands,
+			 &code))
+		code = up(&u, cmd, &own);
+	server_finish(&u.server);
+	return code;
+}
+
+static const enum scope scopes[] = { SCOPE_FLEET, SCOPE_TOP, SCOPE_POOL };
+
+const struct command command_up = {
+	.name = "up",
+	.summary = "starts a whole fleet: the containers, and the queue in front of them",
+	.synopsis = "[--workers N] [--containers N] [--model PATH] [--listen ADDR] [OPTION]...",
+	.description = "Starts the containers as processes of this machine, waits until all are ready, and "
+		       "serves. A container that ends is "
+		       "started again, after a pause that doubles from 100 ms to 5 s; one that was up for 10 "
+		       "s begins anew. They end with this "
+		       "process, however it ends.\n"
+		       "\n"
+		       "The containers belong to the first pool of the configuration that names none of its "
+		       "own; without a configuration there is "
+		       "one such pool. Every setting is a key of berth.yaml and a flag: those of fleet: by "
+		       "their own name, the others as with berth "
+		       "serve.\n"
+		       "\n"
+		       "Ctrl-C, SIGTERM and berth down end it: what runs and waits is finished, within the "
+		       "time of drain_timeout, then the "
+		       "containers are ended; a second signal ends it at once.",
+	.exit_status = "0 ended by a signal; 1 the event loop failed; 2 wrong usage or configuration, an "
+		       "address that cannot be had, a "
+		       "model or runtime library that is missing, or a fleet of this name that runs already. "
+		       "No container is left behind.",
+	.examples = "  berth up\n  berth up --workers 2 --containers 4 --delay-ms 300\n  berth up --listen "
+		    ":80 --model models/spam",
+	.own = options,
+	.n_own = ARRAY_LEN(options),
+	.defaults = &defaults,
+	.scopes = scopes,
+	.n_scopes = ARRAY_LEN(scopes),
+	.run = up_run_command,
+};

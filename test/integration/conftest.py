@@ -1,0 +1,64 @@
+"""Fixtures: what a test starts with them is ended after it."""
+
+import pytest
+
+import berth as programs
+
+
+@pytest.fixture
+def environment(tmp_path_factory):
+    """The environment of a user of its own: no fleet of another test, or of yours, is found."""
+    directory = tmp_path_factory.mktemp("runtime")
+    directory.chmod(0o700)
+    return {"XDG_RUNTIME_DIR": str(directory)}
+
+
+@pytest.fixture
+def started():
+    """A list: what is put there is stopped at the end, the newest first."""
+    things = []
+    yield things
+    for thing in reversed(things):
+        thing.stop()
+
+
+@pytest.fixture
+def serve(started, environment, tmp_path):
+    """serve() makes a `berth serve` that is yet to be given flags and started."""
+    def make():
+        program = programs.Berth("serve", cwd=tmp_path, env=environment)
+        started.append(program)
+        return program
+    return make
+
+
+@pytest.fixture
+def up(started, environment, tmp_path):
+    """up() makes a `berth up` of one worker with two containers, on ports that the kernel chooses."""
+    def make():
+        program = programs.Berth("up", cwd=tmp_path, env=environment)
+        program.flag("workers", 1).flag("containers", 2).flag("base-port", 0)
+        started.append(program)
+        return program
+    return make
+
+
+@pytest.fixture
+def run(environment, tmp_path):
+    """run("check", …) runs a command to its end."""
+    def go(*arguments, **options):
+        return programs.run(*arguments, env=environment, cwd=options.pop("cwd", tmp_path), **options)
+    return go
+
+
+@pytest.fixture
+def container():
+    """container() makes a container whose behaviour the test decides."""
+    made = []
+
+    def make():
+        made.append(programs.Container())
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
