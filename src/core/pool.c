@@ -102,31 +102,38 @@ static bool has_hope(const struct pool *p)
 	return false;
 }
 
+enum admission pool_forecast(struct pool *p, uint32_t bytes)
+{
+	if (order_len(&p->queue) == 0 && least_busy(p))
+		return ADMIT_DISPATCH;
+	if (!has_hope(p))
+		return ADMIT_NO_CONTAINER;
+	if (order_len(&p->queue) >= p->limits.queue_max || bytes > p->limits.queue_max_bytes ||
+		p->queue_bytes > p->limits.queue_max_bytes - bytes)
+		return ADMIT_FULL;
+	return ADMIT_WAIT;
+}
+
 enum admission pool_admit(
 	struct pool *p, struct ticket *t, uint32_t bytes, uint64_t now_us, struct slot **ret_slot)
 {
 	CHECK(t->state == TICKET_NEW);
-	struct container *c = order_len(&p->queue) == 0 ? least_busy(p) : NULL;
-	if (!c) {
-		if (!has_hope(p))
-			return ADMIT_NO_CONTAINER;
-		if (order_len(&p->queue) >= p->limits.queue_max ||
-			bytes > p->limits.queue_max_bytes - p->queue_bytes)
-			return ADMIT_FULL;
-		if (order_push(&p->queue, &t->entry) < 0)
-			return ADMIT_FULL;
-	}
+	enum admission a = pool_forecast(p, bytes);
+	if (a == ADMIT_WAIT && order_push(&p->queue, &t->entry) < 0)
+		a = ADMIT_FULL;
+	if (a == ADMIT_FULL || a == ADMIT_NO_CONTAINER)
+		return a;
 	t->pool = p;
 	t->bytes = bytes;
 	t->number = p->next_number++;
 	t->admitted_us = now_us;
-	if (c) {
-		*ret_slot = dispatch(p, c, t, now_us);
-		return ADMIT_DISPATCH;
+	if (a == ADMIT_DISPATCH) {
+		*ret_slot = dispatch(p, least_busy(p), t, now_us);
+	} else {
+		t->state = TICKET_WAITING;
+		p->queue_bytes += bytes;
 	}
-	t->state = TICKET_WAITING;
-	p->queue_bytes += bytes;
-	return ADMIT_WAIT;
+	return a;
 }
 
 static struct ticket *ticket_of(struct order_entry *e)
@@ -185,6 +192,12 @@ int ticket_requeue(struct ticket *t)
 	t->state = TICKET_WAITING;
 	p->queue_bytes += t->bytes;
 	return 0;
+}
+
+void ticket_fail(struct ticket *t)
+{
+	CHECK(t->state == TICKET_RUNNING && !t->slot);
+	t->state = TICKET_OVER;
 }
 
 uint32_t ticket_position(const struct ticket *t)

@@ -123,6 +123,9 @@ enum admission {
 MUST_USE enum admission pool_admit(
 	struct pool *p, struct ticket *t, uint32_t bytes, uint64_t now_us, struct slot **ret_slot);
 
+/* What pool_admit would say now. */
+enum admission pool_forecast(struct pool *p, uint32_t bytes);
+
 /* Gives the first waiting ticket a slot, if there are both. The slot is BUSY when it was connected (send the
  * request now), else CONNECTING (connect first). Call it until it says false after every event that may have
  * freed a slot: that is what I5 rests on. */
@@ -140,6 +143,9 @@ void ticket_abandon(struct ticket *t);
 /* The slot was lost or would not take it: back into the queue at its old order number. Say what became of the
  * slot first, with slot_* below. 0 or -ENOMEM. */
 MUST_USE int ticket_requeue(struct ticket *t);
+
+/* A ticket whose slot was lost is over, without another try. */
+void ticket_fail(struct ticket *t);
 
 /* 1 + the tickets ahead of it; 0 when it does not wait. */
 uint32_t ticket_position(const struct ticket *t);
@@ -161,16 +167,25 @@ void slot_connected(struct slot *s, bool probe_first, uint64_t now_us);
 /* A free slot's kept-alive connection has ended. It stays FREE, to be connected when it is needed. */
 void slot_disconnected(struct slot *s);
 
-/* The connect failed, or the connection broke while it was in use. Its ticket is detached and RUNNING no more
- * (requeue it, or fail it): the return value, NULL when there was none. The slot is FREE and unconnected, or
- * DOWN when that took its container out. */
-struct ticket *slot_lost(struct slot *s, bool refused, uint64_t now_us);
+enum slot_loss {
+	LOSS_STALE,   /* a kept-alive connection had ended before the request reached it: nobody's fault */
+	LOSS_FAILED,  /* it broke while in use, or the answer broke the protocol */
+	LOSS_REFUSED, /* it could not be connected: the container is out at once */
+};
+
+/* The slot's connection is gone. Its ticket is detached, RUNNING without a slot (requeue it, or ticket_fail
+ * it): the return value, NULL when there was none. The slot is FREE and unconnected, or DOWN when that took
+ * its container out. */
+struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us);
 
 /* ---- containers ---- */
 
 /* A container with nothing in flight shall be probed: a FREE slot becomes BUSY with the probe (CONNECTING
  * when unconnected); NULL when it has none free or something is in flight. */
 struct slot *container_probe(struct container *c);
+
+/* Is an UP container still there? A FREE unconnected slot becomes CONNECTING; NULL when there is none. */
+struct slot *container_check(struct container *c);
 
 /* A DOWN or STARTING container shall be tried: one of its slots is now CONNECTING; NULL when one is already.
  */

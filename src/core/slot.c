@@ -130,7 +130,7 @@ void slot_disconnected(struct slot *s)
 	list_push_back(&c->slots[SLOT_FREE], &s->node);
 }
 
-struct ticket *slot_lost(struct slot *s, bool refused, uint64_t now_us)
+struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 {
 	struct container *c = s->container;
 	struct ticket *t = s->ticket;
@@ -142,9 +142,11 @@ struct ticket *slot_lost(struct slot *s, bool refused, uint64_t now_us)
 	if (t)
 		t->slot = NULL;
 	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
-	if (c->state == CONTAINER_UP && !refused)
+	if (c->state == CONTAINER_UP && loss == LOSS_FAILED)
 		container_failed(c, now_us);
-	else if (c->state != CONTAINER_DOWN ||
+	else if (c->state == CONTAINER_STARTING || loss == LOSS_REFUSED)
+		container_down(c, now_us);
+	else if (c->state == CONTAINER_DOWN &&
 		!in_use) /* several slots lost at once are one reason to back off */
 		container_down(c, now_us);
 	return t;
@@ -158,6 +160,16 @@ struct slot *container_probe(struct container *c)
 	struct slot *s = CONTAINER_OF(n, struct slot, node);
 	s->probing = true;
 	slot_set_state(s, s->connected ? SLOT_BUSY : SLOT_CONNECTING);
+	return s;
+}
+
+struct slot *container_check(struct container *c)
+{
+	struct list_node *n = list_last(&c->slots[SLOT_FREE]); /* unconnected ones stand last */
+	struct slot *s = n ? CONTAINER_OF(n, struct slot, node) : NULL;
+	if (!s || s->connected || c->state != CONTAINER_UP)
+		return NULL;
+	slot_set_state(s, SLOT_CONNECTING);
 	return s;
 }
 

@@ -5,13 +5,13 @@
  * Units are in the names. A limit of 0 means 'none' only where it says so.
  */
 #pragma once
+#include "core/retry.h"
 #include "io/io.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum retry_policy { RETRY_SAFE, RETRY_ALWAYS, RETRY_NEVER };
 enum leave_policy { LEAVE_FINISH, LEAVE_CLOSE };
 
 struct container_settings {
@@ -49,7 +49,7 @@ struct pool_settings {
 	uint32_t queue_max;         /* 10000 exchanges */
 	uint64_t queue_max_bytes;   /* 256 MiB of waiting requests */
 	uint64_t queue_max_wait_us; /* 60 s */
-	enum retry_policy retry;    /* safe */
+	enum retry_rule retry;      /* safe */
 	enum leave_policy on_leave; /* finish */
 	const char *busy_header;    /* NULL, or "Berth-Busy": an answer of busy_status with this field means
 				       'busy' */

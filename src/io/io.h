@@ -93,7 +93,7 @@ struct io_timer {
 
 /* A file without a name for what does not fit in memory; read and written by a thread of the loop's. */
 struct io_spool;
-typedef void io_spool_fn(void *owner, int err);
+typedef void io_spool_fn(void *owner, int err, size_t n);
 
 /* A piece of blocking work for the loop's thread for such: work() runs there, done() on the loop's thread in
  * a later turn. */

@@ -187,7 +187,7 @@ static void on_finished(struct io_message *m)
 	if (t->op == SPOOL_WRITE || sp->closed)
 		free(t->bytes);
 	if (t->done && !sp->closed)
-		t->done(sp->owner, t->err);
+		t->done(sp->owner, t->err, t->n);
 	task_free(t);
 }
 

@@ -1,0 +1,142 @@
+#include "gateway/access_log.h"
+
+#include "gateway/client.h"
+#include "gateway/exchange.h"
+#include "gateway/reactor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FLUSH_BYTES = 64 * 1024 };
+
+static int open_log(const char *path)
+{
+	if (!strcmp(path, "stderr"))
+		return STDERR_FILENO;
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
+struct access_log *access_log_create(const char *path)
+{
+	struct access_log *log = calloc(1, sizeof *log);
+	if (!log)
+		return NULL;
+	log->path = path;
+	log->fd = open_log(path);
+	if (log->fd < 0) {
+		free(log);
+		return NULL;
+	}
+	json_init(&log->lines);
+	return log;
+}
+
+void access_log_destroy(struct access_log *log)
+{
+	if (!log)
+		return;
+	access_log_flush(log);
+	json_finish(&log->lines);
+	if (log->fd != STDERR_FILENO)
+		close(log->fd);
+	free(log);
+}
+
+void access_log_reopen(struct access_log *log)
+{
+	if (!log || log->fd == STDERR_FILENO)
+		return;
+	int fd = open_log(log->path);
+	if (fd < 0)
+		return;
+	access_log_flush(log);
+	close(log->fd);
+	log->fd = fd;
+}
+
+void access_log_flush(struct access_log *log)
+{
+	struct str lines = log ? json_str(&log->lines) : (struct str){ NULL, 0 };
+	if (!lines.len)
+		return;
+	if (json_failed(&log->lines) || write(log->fd, lines.ptr, lines.len) != (ssize_t)lines.len)
+		log->dropped += lines.len;
+	json_reset(&log->lines);
+}
+
+/* RFC 3339, UTC, with microseconds. */
+static struct str wall_time(uint64_t wall_us, char text[40])
+{
+	time_t s = (time_t)(wall_us / 1000000);
+	struct tm tm;
+	gmtime_r(&s, &tm);
+	size_t n = strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm);
+	n += (size_t)snprintf(text + n, 40 - n, ".%06uZ", (unsigned)(wall_us % 1000000));
+	return (struct str){ text, n };
+}
+
+/* The request line as the container gets it, without the version. */
+static struct str request_target(const struct exchange *ex)
+{
+	struct str line = { ex->request, ex->head_bytes };
+	line = str_cut(&line, '\r');
+	(void)str_cut(&line, ' ');
+	return str_cut(&line, ' ');
+}
+
+static struct str request_method(const struct exchange *ex)
+{
+	struct str line = { ex->request, ex->head_bytes };
+	return str_cut(&line, ' ');
+}
+
+static void key_ms(struct json *j, const char *key, uint64_t us)
+{
+	json_key(j, key);
+	json_double(j, (double)us / 1000);
+}
+
+void access_log_write(struct access_log *log, const struct exchange *ex, const char *outcome)
+{
+	const struct reactor *r = ex->route->reactor;
+	const struct ticket *t = &ex->ticket;
+	struct json *j = &log->lines;
+	char time_text[40], ip_text[48];
+	uint64_t now_us = r->io->now_us;
+	json_open(j, '{');
+	json_key(j, "time");
+	json_string(j, wall_time(r->io->wall_us, time_text));
+	json_key(j, "pool");
+	json_string(j, str_of(ex->route->settings->name));
+	json_key(j, "client");
+	json_string(j, ex->client ? client_ip(ex->client, ip_text) : STR(""));
+	json_key(j, "method");
+	json_string(j, request_method(ex));
+	json_key(j, "target");
+	json_string(j, request_target(ex));
+	json_key(j, "outcome");
+	json_string(j, str_of(outcome));
+	json_key(j, "status");
+	json_u64(j, ex->status);
+	json_key(j, "bytes");
+	json_u64(j, ex->answer_bytes);
+	json_key(j, "attempts");
+	json_u64(j, t->attempts);
+	key_ms(j, "queue_ms",
+		t->state == TICKET_NEW ? 0 : (t->attempts ? t->dispatched_us : now_us) - t->admitted_us);
+	key_ms(j, "upstream_ms", t->attempts ? now_us - t->dispatched_us : 0);
+	if (ex->job) {
+		json_key(j, "job");
+		json_string(j, str_of(ex->job->id));
+	}
+	json_close(j, '}');
+	json_bytes(j, STR("\n"));
+	j->comma = false;
+	if (j->len > FLUSH_BYTES)
+		access_log_flush(log);
+}

@@ -1,0 +1,153 @@
+/* admin: the listener for operators. Reached over loopback or a unix socket; guarded against pages in a
+ * browser on the same machine. */
+#include "gateway/client.h"
+#include "gateway/exchange.h"
+#include "gateway/intake.h"
+#include "gateway/reactor.h"
+#include "gateway/status_file.h"
+#include "http/url.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static const struct str no_store = { "Cache-Control: no-store\r\n", 25 };
+
+static bool is_address(struct str host)
+{
+	char text[INET6_ADDRSTRLEN + 2];
+	uint8_t ip[16];
+	if (host.len >= 2 && host.ptr[0] == '[')
+		host = (struct str){ host.ptr + 1, host.len - 2 };
+	if (host.len >= sizeof text)
+		return false;
+	str_copy(text, sizeof text, host);
+	return inet_pton(AF_INET, text, ip) == 1 || inet_pton(AF_INET6, text, ip) == 1;
+}
+
+/* A page whose name was re-bound to this address would send its own name here (DNS rebinding). */
+static bool host_is_welcome(const struct reactor *r, struct str host)
+{
+	if (is_address(host) || str_eq_nocase(host, STR("localhost")))
+		return true;
+	for (size_t i = 0; i < r->settings->n_admin_hosts; i++) {
+		if (str_eq_nocase(host, str_of(r->settings->admin_hosts[i])))
+			return true;
+	}
+	return false;
+}
+
+static void key_u64(struct json *j, const char *key, uint64_t v)
+{
+	json_key(j, key);
+	json_u64(j, v);
+}
+
+static void describe_pool(struct json *j, struct route *route)
+{
+	static const char *const names[SLOT_STATES] = { "down", "connecting", "free", "busy", "zombie" };
+	struct pool *p = &route->pool;
+	uint32_t sums[SLOT_STATES] = { 0 };
+	uint64_t eta_us = pool_eta_us(p, order_len(&p->queue) + 1);
+	for (uint32_t i = 0; i < p->n_containers; i++) {
+		for (int s = 0; s < SLOT_STATES; s++)
+			sums[s] += p->containers[i].slots[s].len;
+	}
+	json_open(j, '{');
+	json_key(j, "name");
+	json_string(j, str_of(route->settings->name));
+	json_key(j, "queue");
+	json_open(j, '{');
+	key_u64(j, "length", order_len(&p->queue));
+	key_u64(j, "max", p->limits.queue_max);
+	key_u64(j, "bytes", p->queue_bytes);
+	json_key(j, "eta_ms");
+	if (pool_forecast(p, 0) == ADMIT_DISPATCH)
+		json_u64(j, 0);
+	else if (eta_us == UINT64_MAX)
+		json_null(j);
+	else
+		json_u64(j, eta_us / 1000);
+	json_close(j, '}');
+	json_key(j, "slots");
+	json_open(j, '{');
+	for (int s = 0; s < SLOT_STATES; s++)
+		key_u64(j, names[s], sums[s]);
+	json_close(j, '}');
+	json_key(j, "requests");
+	json_open(j, '{');
+	key_u64(j, "done", route->metrics.outcomes[OUTCOME_ANSWERED]);
+	key_u64(j, "left", route->metrics.outcomes[OUTCOME_LEFT]);
+	key_u64(j, "problems", route->metrics.outcomes[OUTCOME_PROBLEM]);
+	key_u64(j, "retries", route->metrics.retries);
+	json_close(j, '}');
+	json_key(j, "containers");
+	json_open(j, '[');
+	for (uint32_t i = 0; i < p->n_containers; i++) {
+		json_open(j, '{');
+		json_key(j, "name");
+		json_string(j, str_of(route->settings->containers[i].name));
+		status_write_container(route, &p->containers[i], j);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+	json_close(j, '}');
+}
+
+static void reply_status(struct client *c)
+{
+	struct reactor *r = c->reactor;
+	struct json *j = &r->json;
+	json_reset(j);
+	json_open(j, '{');
+	json_key(j, "version");
+	json_string(j, STR(BERTH_VERSION));
+	json_key(j, "uptime_s");
+	json_double(j, (double)((r->io->now_us - r->started_us) / 1000) / 1000);
+	json_key(j, "draining");
+	json_bool(j, r->draining);
+	key_u64(j, "connections", r->clients.len);
+	key_u64(j, "jobs", r->jobs.count);
+	key_u64(j, "memory_bytes", r->budget.memory_used);
+	json_key(j, "pools");
+	json_open(j, '[');
+	for (uint32_t i = 0; i < r->n_routes; i++)
+		describe_pool(j, &r->routes[i]);
+	json_close(j, ']');
+	json_close(j, '}');
+	json_bytes(j, STR("\n"));
+	client_reply(c, 200, "application/json", no_store, json_str(j));
+}
+
+static void reply_metrics(struct client *c)
+{
+	struct json *j = &c->reactor->json;
+	json_reset(j);
+	metrics_write(c->reactor, j);
+	client_reply(c, 200, "text/plain; version=0.0.4; charset=utf-8", no_store, json_str(j));
+}
+
+void admin_handle(struct client *c, const struct http_head *head)
+{
+	const struct str none = { NULL, 0 };
+	if (!c->unix_peer && !host_is_welcome(c->reactor, url_host(head->host)))
+		client_problem(c, PROBLEM_MISDIRECTED,
+			"Host must be an address, localhost or one of admin_hosts", 0, none);
+	else if (http_field(head, FIELD_ORIGIN))
+		client_problem(c, PROBLEM_FORBIDDEN,
+			"requests from pages in a browser (with Origin) are refused here", 0, none);
+	else if (head->method != HTTP_GET && head->method != HTTP_HEAD)
+		client_problem(c, PROBLEM_METHOD_NOT_ALLOWED,
+			"the admin listener's resources can be read with GET", 0,
+			STR("Allow: GET, HEAD\r\n"));
+	else if (str_eq(head->path, STR("/healthz")))
+		client_reply(c, 200, "text/plain", no_store, STR("ok\n"));
+	else if (str_eq(head->path, STR("/readyz")))
+		api_readyz(c);
+	else if (str_eq(head->path, STR("/status")))
+		reply_status(c);
+	else if (str_eq(head->path, STR("/metrics")))
+		reply_metrics(c);
+	else
+		client_problem(c, PROBLEM_NOT_FOUND,
+			"the admin listener has /healthz, /readyz, /status and /metrics", 0, none);
+}

@@ -1,0 +1,474 @@
+#include "gateway/client.h"
+
+#include "gateway/exchange.h"
+#include "gateway/reactor.h"
+#include "gateway/upstream.h"
+#include "http/status.h"
+#include "http/write.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINGER_US = 2 * 1000 * 1000, SEND_SLICES = 8 };
+
+static const struct io_stream_ops client_ops;
+
+static struct client *of(struct io_stream *s)
+{
+	return CONTAINER_OF(s, struct client, stream);
+}
+
+static void on_timer(struct io_timer *t);
+
+static void note_peer(struct client *c, const struct io_addr *peer)
+{
+	if (peer->sa.sa_family == AF_INET) {
+		c->ip[10] = c->ip[11] = 0xff;
+		memcpy(c->ip + 12, &peer->in.sin_addr, 4);
+	} else if (peer->sa.sa_family == AF_INET6) {
+		memcpy(c->ip, &peer->in6.sin6_addr, 16);
+	} else {
+		c->unix_peer = true;
+	}
+}
+
+void client_accept(struct front *f, struct io_listener *l, const struct io_addr *peer)
+{
+	struct reactor *r = f->reactor;
+	struct client *c = objpool_get(&r->client_pool);
+	if (!c) { /* max_connections, and some more for those that are told so */
+		r->metrics.refused_connections++;
+		return;
+	}
+	c->reactor = r;
+	c->admin = f->admin;
+	c->timer.on_timer = on_timer;
+	c->minor_version = 1;
+	note_peer(c, peer);
+	if (io_accept(r->io, l, &c->stream, &client_ops) < 0) {
+		objpool_put(&r->client_pool, c);
+		return;
+	}
+	list_push_back(&r->clients, &c->node);
+	r->metrics.connections++;
+	if (r->clients.len > r->settings->max_connections && !f->admin) {
+		r->metrics.refused_connections++;
+		c->must_linger = true;
+		client_problem(c, PROBLEM_OVERLOADED,
+			"as many connections are open as max_connections allows", 1, (struct str){ NULL, 0 });
+		return;
+	}
+	client_set_timer(c, r->settings->client_idle_us);
+}
+
+struct str client_ip(const struct client *c, char text[48])
+{
+	struct writer w;
+	if (c->unix_peer)
+		return STR("unix:");
+	if (memcmp(c->ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0) {
+		inet_ntop(AF_INET6, c->ip, text, 48);
+		return str_of(text);
+	}
+	writer_init(&w, text, 48);
+	for (int i = 12; i < 16; i++) {
+		write_u64(&w, c->ip[i]);
+		if (i < 15)
+			write_lit(&w, ".");
+	}
+	return (struct str){ text, writer_len(&w) };
+}
+
+void client_set_timer(struct client *c, uint64_t after_us)
+{
+	io_timer_set(c->reactor->io, &c->timer, c->reactor->io->now_us + after_us);
+}
+
+/* ---- the end ---- */
+
+static void close_outbox(struct client *c)
+{
+	if (!c->out)
+		return;
+	buffer_finish(&c->out->buffer);
+	free(c->out);
+	c->out = NULL;
+}
+
+static void bury(struct client *c, bool reset)
+{
+	struct reactor *r = c->reactor;
+	if (c->phase == CLIENT_DEAD)
+		return;
+	if (reset)
+		io_reset(r->io, &c->stream);
+	else
+		io_close(r->io, &c->stream);
+	io_timer_stop(r->io, &c->timer);
+	c->phase = CLIENT_DEAD;
+	list_remove(&r->clients, &c->node);
+	list_push_back(&r->dead_clients, &c->node);
+	if (c->exchange)
+		exchange_leave(c->exchange);
+}
+
+void client_close(struct client *c)
+{
+	bury(c, false);
+}
+
+void client_abort(struct client *c)
+{
+	bury(c, true);
+}
+
+void client_free(struct client *c)
+{
+	close_outbox(c);
+	c->reactor->budget.memory_used -= c->early.cap;
+	free(c->early.ptr);
+	free(c->upload);
+	objpool_put(&c->reactor->client_pool, c);
+}
+
+/* ---- sending ---- */
+
+static void answer_taken(struct client *c);
+
+/* Hands over what is there; false when the connection broke and is buried. */
+static bool flush(struct client *c)
+{
+	struct buffer *b = &c->out->buffer;
+	for (;;) {
+		struct iovec iov[SEND_SLICES];
+		size_t want = 0;
+		int n = buffer_peek(b, b->base, iov, SEND_SLICES);
+		if (n == 0)
+			return true;
+		for (int i = 0; i < n; i++)
+			want += iov[i].iov_len;
+		ssize_t sent = n < 0 ? n : io_send(c->reactor->io, &c->stream, iov, n);
+		if (sent < 0) {
+			bury(c, true);
+			return false;
+		}
+		buffer_consume(b, b->base + (uint64_t)sent);
+		if ((size_t)sent < want)
+			return true;
+	}
+}
+
+static void after_flush(struct client *c)
+{
+	struct buffer *b = &c->out->buffer;
+	struct exchange *ex = c->exchange;
+	if (ex && ex->upstream && !buffer_is_behind(b))
+		upstream_resume(ex->upstream);
+	if (buffer_left(b))
+		return;
+	close_outbox(c);
+	if (c->phase == CLIENT_ANSWERING)
+		answer_taken(c);
+	else if (c->phase == CLIENT_LINGERING)
+		io_shutdown(c->reactor->io, &c->stream);
+}
+
+static void on_outbox_ready(struct buffer *b)
+{
+	struct client *c = CONTAINER_OF(b, struct outbox, buffer)->client;
+	if (flush(c))
+		after_flush(c);
+}
+
+static void on_writable(struct io_stream *s)
+{
+	struct client *c = of(s);
+	if (c->out && flush(c))
+		after_flush(c);
+}
+
+/* Keeps what the client did not take at once. */
+static bool keep(struct client *c, const struct iovec *iov, int n, size_t skip)
+{
+	struct reactor *r = c->reactor;
+	if (!c->out) {
+		c->out = malloc(sizeof *c->out);
+		if (!c->out) {
+			bury(c, true);
+			return false;
+		}
+		buffer_init(
+			&c->out->buffer, r->io, &r->budget, r->settings->body_memory_bytes, on_outbox_ready);
+		c->out->client = c;
+		c->out->seen_base = 0;
+		client_set_timer(c, r->settings->client_send_us);
+	}
+	for (int i = 0; i < n; i++) {
+		size_t len = iov[i].iov_len;
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		if (buffer_append(&c->out->buffer, (const char *)iov[i].iov_base + skip, len - skip) < 0) {
+			bury(c, true); /* part of the answer is lost: the client must not take it for whole */
+			return false;
+		}
+		skip = 0;
+	}
+	return true;
+}
+
+bool client_send(struct client *c, const struct iovec *iov, int n)
+{
+	size_t want = 0;
+	ssize_t sent = 0;
+	for (int i = 0; i < n; i++)
+		want += iov[i].iov_len;
+	if (!c->out) {
+		sent = io_send(c->reactor->io, &c->stream, iov, n);
+		if (sent < 0) {
+			bury(c, true);
+			return false;
+		}
+	}
+	return (size_t)sent == want || keep(c, iov, n, (size_t)sent);
+}
+
+/* ---- between exchanges ---- */
+
+static void linger(struct client *c)
+{
+	c->phase = CLIENT_LINGERING;
+	client_set_timer(c, LINGER_US);
+	if (!c->out)
+		io_shutdown(c->reactor->io, &c->stream);
+}
+
+static void run_early(struct client *c);
+
+/* The client has the whole answer: on to its next request. */
+static void answer_taken(struct client *c)
+{
+	struct reactor *r = c->reactor;
+	if (!c->keep_alive) {
+		bury(c, false);
+		return;
+	}
+	c->phase = CLIENT_IDLE;
+	client_set_timer(c, r->settings->client_idle_us);
+	if (c->recv_paused) {
+		c->recv_paused = false;
+		io_recv_pause(r->io, &c->stream, false);
+	}
+	if (c->early.len && !c->processing)
+		run_early(c);
+}
+
+void client_answered(struct client *c, bool keep_alive)
+{
+	c->keep_alive = keep_alive && !c->peer_closed && !c->reactor->draining;
+	if (c->must_linger) {
+		linger(c);
+	} else if (c->out) {
+		c->phase = CLIENT_ANSWERING;
+	} else {
+		answer_taken(c);
+	}
+}
+
+void client_reply_long(struct client *c, int status, struct str lines, struct str body)
+{
+	struct reactor *r = c->reactor;
+	struct writer w;
+	bool keep_alive = c->keep_alive && !c->must_linger && !r->draining;
+	writer_init(&w, r->scratch, sizeof r->scratch);
+	write_lit(&w, "HTTP/1.1 ");
+	write_u64(&w, (uint64_t)status);
+	write_lit(&w, " ");
+	write_str(&w, str_of(http_status_reason(status)));
+	write_lit(&w, "\r\nContent-Length: ");
+	write_u64(&w, body.len);
+	write_lit(&w, "\r\n");
+	write_str(&w, lines);
+	if (!keep_alive)
+		write_lit(&w, "Connection: close\r\n");
+	else if (c->minor_version == 0)
+		write_lit(&w, "Connection: keep-alive\r\n");
+	write_lit(&w, "\r\n");
+	CHECK(!w.overflow);
+	struct iovec iov[2] = { { w.start, writer_len(&w) }, { (char *)(uintptr_t)body.ptr, body.len } };
+	if (client_send(c, iov, body.len && !c->head_only ? 2 : 1))
+		client_answered(c, keep_alive);
+}
+
+void client_reply(struct client *c, int status, const char *type, struct str extra, struct str body)
+{
+	char lines[512];
+	struct writer w;
+	writer_init(&w, lines, sizeof lines);
+	write_lit(&w, "Content-Type: ");
+	write_str(&w, str_of(type));
+	write_lit(&w, "\r\n");
+	write_str(&w, extra);
+	CHECK(!w.overflow);
+	client_reply_long(c, status, (struct str){ lines, writer_len(&w) }, body);
+}
+
+void client_problem(
+	struct client *c, enum problem p, const char *detail, uint32_t retry_after_s, struct str extra)
+{
+	struct reactor *r = c->reactor;
+	char lines[256];
+	struct writer w;
+	writer_init(&w, lines, sizeof lines);
+	if (retry_after_s) {
+		write_lit(&w, "Retry-After: ");
+		write_u64(&w, retry_after_s);
+		write_lit(&w, "\r\n");
+	}
+	write_str(&w, extra);
+	json_reset(&r->json);
+	problem_write(&r->json, p, str_of(detail), false);
+	client_reply(c, problem_status(p), "application/problem+json", (struct str){ lines, writer_len(&w) },
+		json_str(&r->json));
+}
+
+/* ---- receiving ---- */
+
+static int keep_early(struct client *c, const char *bytes, size_t n)
+{
+	struct early *e = &c->early;
+	if (e->len + n > e->cap) {
+		uint32_t cap = (uint32_t)(e->len + n);
+		char *p = realloc(e->ptr, cap);
+		if (!p)
+			return -1;
+		c->reactor->budget.memory_used += cap - e->cap;
+		e->ptr = p;
+		e->cap = cap;
+	}
+	memcpy(e->ptr + e->len, bytes, n);
+	e->len += (uint32_t)n;
+	if ((c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) &&
+		e->len >= c->reactor->settings->max_head_bytes && !c->recv_paused) {
+		c->recv_paused = true;
+		io_recv_pause(c->reactor->io, &c->stream, true);
+	}
+	return 0;
+}
+
+static void drop_early(struct client *c, size_t used)
+{
+	struct early *e = &c->early;
+	e->len -= (uint32_t)used;
+	if (e->len) {
+		memmove(e->ptr, e->ptr + used, e->len);
+		return;
+	}
+	c->reactor->budget.memory_used -= e->cap;
+	free(e->ptr);
+	*e = (struct early){ 0 };
+}
+
+static void run_early(struct client *c)
+{
+	c->processing = true;
+	size_t used = client_take(c, c->early.ptr, c->early.len);
+	c->processing = false;
+	drop_early(c, used);
+}
+
+static void on_recv(struct io_stream *s, const char *bytes, size_t n)
+{
+	struct client *c = of(s);
+	if (c->phase == CLIENT_LINGERING)
+		return;
+	if (c->early.len || c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) {
+		if (keep_early(c, bytes, n) < 0)
+			bury(c, true);
+		else if (c->phase <= CLIENT_BODY)
+			run_early(c);
+		return;
+	}
+	c->processing = true;
+	size_t used = client_take(c, bytes, n);
+	c->processing = false;
+	if (used < n && c->phase != CLIENT_DEAD && c->phase != CLIENT_LINGERING &&
+		keep_early(c, bytes + used, n - used) < 0)
+		bury(c, true);
+}
+
+static void on_eof(struct io_stream *s)
+{
+	struct client *c = of(s);
+	if ((c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) &&
+		c->reactor->settings->half_close_waits)
+		c->peer_closed = true;
+	else
+		bury(c, false);
+}
+
+static void on_error(struct io_stream *s, int err)
+{
+	(void)err;
+	bury(of(s), false);
+}
+
+/* ---- time-outs ---- */
+
+void client_watch_wait(struct client *c)
+{
+	const struct exchange *ex = c->exchange;
+	io_timer_set(
+		c->reactor->io, &c->timer, ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us);
+}
+
+static void waited(struct client *c)
+{
+	struct exchange *ex = c->exchange;
+	if (c->out) { /* it is being answered, and slow */
+		if (c->out->seen_base == c->out->buffer.base) {
+			bury(c, true);
+			return;
+		}
+		c->out->seen_base = c->out->buffer.base;
+		client_set_timer(c, c->reactor->settings->client_send_us);
+	} else if (ex && ex->ticket.state == TICKET_WAITING) {
+		exchange_problem(ex, PROBLEM_QUEUE_TIMEOUT, "no container became free within queue.max_wait");
+	}
+}
+
+static void on_timer(struct io_timer *t)
+{
+	struct client *c = CONTAINER_OF(t, struct client, timer);
+	switch ((enum client_phase)c->phase) {
+	case CLIENT_IDLE:
+	case CLIENT_LINGERING:
+		bury(c, false);
+		return;
+	case CLIENT_HEAD:
+		c->must_linger = true;
+		client_problem(c, PROBLEM_REQUEST_TIMEOUT,
+			"the request's head did not arrive within limits.client_head", 0,
+			(struct str){ NULL, 0 });
+		return;
+	case CLIENT_BODY:
+		exchange_problem(c->exchange, PROBLEM_REQUEST_TIMEOUT,
+			"no more of the request's body arrived within limits.client_body");
+		return;
+	case CLIENT_WAITING:
+	case CLIENT_ANSWERING:
+		waited(c);
+		return;
+	case CLIENT_DEAD:
+		return;
+	}
+}
+
+static const struct io_stream_ops client_ops = {
+	.on_recv = on_recv,
+	.on_eof = on_eof,
+	.on_error = on_error,
+	.on_writable = on_writable,
+};

@@ -1,0 +1,513 @@
+#include "gateway/exchange.h"
+
+#include "base/rand.h"
+#include "gateway/access_log.h"
+#include "gateway/client.h"
+#include "gateway/reactor.h"
+#include "gateway/upstream.h"
+#include "http/write.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SMALL_BODY = 64 * 1024, /* a body up to this length stands behind its head, in one piece */
+	END_BYTES = 64,         /* "Content-Length: …" and the empty line */
+	RETRY_AFTER_UNKNOWN_S = 5,
+	RETRY_AFTER_MAX_S = 3600,
+};
+
+static struct reactor *reactor_of(const struct exchange *ex)
+{
+	return ex->route->reactor;
+}
+
+/* ---- the request ---- */
+
+static bool expects_body(enum http_method m)
+{
+	return m == HTTP_POST || m == HTTP_PUT || m == HTTP_PATCH;
+}
+
+static void on_body_ready(struct buffer *b);
+
+struct request_buffer {
+	struct buffer buffer;
+	struct exchange *exchange; /* borrowed: the owner */
+};
+
+static int open_body(struct exchange *ex)
+{
+	struct reactor *r = reactor_of(ex);
+	struct request_buffer *b = malloc(sizeof *b);
+	if (!b)
+		return -ENOMEM;
+	buffer_init(&b->buffer, r->io, &r->budget, r->settings->body_memory_bytes, on_body_ready);
+	b->exchange = ex;
+	ex->body = &b->buffer;
+	return 0;
+}
+
+static void close_body(struct exchange *ex)
+{
+	if (!ex->body)
+		return;
+	buffer_finish(ex->body);
+	free(CONTAINER_OF(ex->body, struct request_buffer, buffer));
+	ex->body = NULL;
+}
+
+static void on_body_ready(struct buffer *b)
+{
+	struct exchange *ex = CONTAINER_OF(b, struct request_buffer, buffer)->exchange;
+	if (ex->upstream)
+		upstream_send_more(ex->upstream);
+	else if (ex->client)
+		client_upload_ready(ex->client);
+}
+
+/* Room for the request in one exact piece, or with its body elsewhere. */
+static int store_request(struct exchange *ex, const struct writer *w, const struct http_head *head)
+{
+	size_t bytes = writer_len(w);
+	if (head->framing == FRAMING_LENGTH && head->content_length <= SMALL_BODY)
+		bytes += head->content_length;
+	else if (head->framing != FRAMING_NONE && open_body(ex) < 0)
+		return -ENOMEM;
+	struct budget *budget = &reactor_of(ex)->budget;
+	if (budget->memory_used + bytes > budget->memory_max) {
+		budget->refused++;
+		return -ENOMEM;
+	}
+	ex->request = malloc(bytes);
+	if (!ex->request)
+		return -ENOMEM;
+	memcpy(ex->request, w->start, writer_len(w));
+	ex->request_cap = (uint32_t)bytes;
+	ex->request_bytes = ex->head_bytes = (uint32_t)writer_len(w);
+	budget->memory_used += bytes;
+	return 0;
+}
+
+struct exchange *exchange_create(struct route *route, struct client *c, const struct http_head *head,
+	enum http_method method, struct str method_name, struct str path)
+{
+	struct reactor *r = route->reactor;
+	struct exchange *ex = objpool_get(&r->exchange_pool);
+	if (!ex)
+		return NULL;
+	ex->route = route;
+	ex->client = c;
+	ex->method = (uint8_t)method;
+	ex->minor_version = head->minor_version;
+	ex->keep_alive = head->keep_alive;
+	ex->head_open = head->framing == FRAMING_CHUNKED;
+	ex->received_us = r->io->now_us;
+
+	char ip[48];
+	struct writer w;
+	struct forward_from from = {
+		.client_ip = client_ip(c, ip),
+		.trusted = !c->unix_peer && networks_have(&r->trusted, c->ip),
+		.default_host = STR("localhost"),
+		.method = method_name,
+		.path = path,
+		.rand = &r->rand,
+	};
+	writer_init(&w, r->scratch, sizeof r->scratch);
+	forward_request(&w, head, &from);
+	if (!ex->head_open)
+		forward_request_end(
+			&w, head->framing == FRAMING_LENGTH || expects_body(method), head->content_length);
+	if (w.overflow || store_request(ex, &w, head) < 0) {
+		exchange_free(ex);
+		return NULL;
+	}
+	return ex;
+}
+
+int exchange_receive(struct exchange *ex, struct str payload)
+{
+	if (ex->body)
+		return buffer_append(ex->body, payload.ptr, payload.len);
+	CHECK(payload.len <= ex->request_cap - ex->request_bytes);
+	memcpy(ex->request + ex->request_bytes, payload.ptr, payload.len);
+	ex->request_bytes += (uint32_t)payload.len;
+	return 0;
+}
+
+/* A chunked request goes on with the length that it turned out to have. */
+static int close_head(struct exchange *ex)
+{
+	char end[END_BYTES];
+	struct writer w;
+	writer_init(&w, end, sizeof end);
+	forward_request_end(&w, true, ex->body ? ex->body->size : 0);
+	char *p = realloc(ex->request, ex->request_bytes + writer_len(&w));
+	if (!p)
+		return -ENOMEM;
+	memcpy(p + ex->request_bytes, end, writer_len(&w));
+	ex->request = p;
+	ex->request_bytes += (uint32_t)writer_len(&w);
+	reactor_of(ex)->budget.memory_used += ex->request_bytes - ex->request_cap;
+	ex->request_cap = ex->head_bytes = ex->request_bytes;
+	ex->head_open = false;
+	return 0;
+}
+
+void exchange_free(struct exchange *ex)
+{
+	struct objpool *pool = &reactor_of(ex)->exchange_pool;
+	close_body(ex);
+	reactor_of(ex)->budget.memory_used -= ex->request_cap;
+	free(ex->request);
+	objpool_put(pool, ex);
+}
+
+void exchange_bury(struct exchange *ex)
+{
+	CHECK(!list_linked(&ex->node) && !ex->upstream && ex->ticket.state != TICKET_WAITING);
+	if (ex->client)
+		ex->client->exchange = NULL;
+	list_push_back(&reactor_of(ex)->dead_exchanges, &ex->node);
+}
+
+/* ---- admission ---- */
+
+uint32_t route_retry_after_s(struct route *route)
+{
+	struct pool *p = &route->pool;
+	uint64_t eta_us = pool_eta_us(p, order_len(&p->queue) + 1), s = RETRY_AFTER_UNKNOWN_S;
+	if (eta_us != UINT64_MAX)
+		s = (eta_us + 999999) / 1000000;
+	s += rand_below(&route->reactor->rand, s / 4 + 1);
+	return s < 1 ? 1 : s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (uint32_t)s;
+}
+
+enum problem exchange_precheck(struct exchange *ex, const struct http_head *head)
+{
+	const struct reactor *r = reactor_of(ex);
+	struct pool *p = &ex->route->pool;
+	const struct http_field *max_wait = http_field(head, FIELD_BERTH_MAX_WAIT);
+	uint64_t max_wait_s, eta_us = pool_eta_us(p, order_len(&p->queue) + 1);
+	if (r->draining)
+		return PROBLEM_SHUTTING_DOWN;
+	if (max_wait && str_to_u64(max_wait->value, &max_wait_s) && max_wait_s < 1u << 30 &&
+		eta_us != UINT64_MAX && eta_us > max_wait_s * 1000000 &&
+		pool_forecast(p, ex->request_cap) == ADMIT_WAIT)
+		return PROBLEM_WAIT_TOO_LONG;
+	switch (pool_forecast(p, ex->request_cap)) {
+	case ADMIT_FULL:
+		return PROBLEM_QUEUE_FULL;
+	case ADMIT_NO_CONTAINER:
+		return PROBLEM_NO_CONTAINER;
+	case ADMIT_DISPATCH:
+	case ADMIT_WAIT:
+		break;
+	}
+	return PROBLEM_COUNT;
+}
+
+static const char *refusal_detail(enum problem p)
+{
+	switch (p) {
+	case PROBLEM_QUEUE_FULL:
+		return "as many requests wait as queue.max or queue.max_bytes allows; try again later";
+	case PROBLEM_NO_CONTAINER:
+		return "none of the pool's containers answers at the moment; they are tried again all the "
+		       "time";
+	case PROBLEM_WAIT_TOO_LONG:
+		return "the expected wait is longer than this request's Berth-Max-Wait";
+	case PROBLEM_SHUTTING_DOWN:
+		return "this Berth is being stopped and takes no new requests";
+	default:
+		return NULL;
+	}
+}
+
+static void begin_running(struct exchange *ex, struct slot *s)
+{
+	struct reactor *r = reactor_of(ex);
+	histogram_add(&ex->route->metrics.wait, r->io->now_us - ex->ticket.admitted_us);
+	if (ex->job) {
+		ex->job->state = JOB_RUNNING;
+		ex->job->started_wall_us = r->io->wall_us;
+	}
+	upstream_dispatch(&ex->route->upstreams[s->index], ex);
+}
+
+/* Memory that it takes while it waits: what is in a spool file does not count. */
+static uint32_t waiting_bytes(const struct exchange *ex)
+{
+	uint64_t bytes = sizeof *ex + ex->request_cap;
+	if (ex->body)
+		bytes += ex->body->mem_end - ex->body->base;
+	return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+
+bool exchange_admit(struct exchange *ex)
+{
+	struct slot *s;
+	if (ex->head_open && close_head(ex) < 0) {
+		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory (memory_limit)");
+		return false;
+	}
+	switch (pool_admit(
+		&ex->route->pool, &ex->ticket, waiting_bytes(ex), reactor_of(ex)->io->now_us, &s)) {
+	case ADMIT_DISPATCH:
+		begin_running(ex, s);
+		return true;
+	case ADMIT_WAIT:
+		return true;
+	case ADMIT_FULL:
+		exchange_problem(ex, PROBLEM_QUEUE_FULL, NULL);
+		return false;
+	case ADMIT_NO_CONTAINER:
+		exchange_problem(ex, PROBLEM_NO_CONTAINER, NULL);
+		return false;
+	}
+	return false;
+}
+
+void route_pump(struct route *route)
+{
+	struct ticket *t;
+	struct slot *s;
+	while (pool_match(&route->pool, route->reactor->io->now_us, &t, &s))
+		begin_running(CONTAINER_OF(t, struct exchange, ticket), s);
+}
+
+/* ---- the answer ---- */
+
+static void count(struct exchange *ex, enum outcome outcome)
+{
+	ex->route->metrics.outcomes[outcome]++;
+}
+
+static enum answer_framing answer_framing(
+	const struct exchange *ex, const struct answer_part *part, uint64_t *ret_bytes)
+{
+	switch (part->framing) {
+	case FRAMING_NONE:
+		return ANSWER_NO_BODY;
+	case FRAMING_LENGTH:
+		*ret_bytes = part->head->content_length;
+		return ANSWER_LENGTH;
+	case FRAMING_CHUNKED:
+	case FRAMING_CLOSE:
+		break;
+	}
+	if (part->end) { /* all of it is in hand */
+		*ret_bytes = part->body_bytes;
+		return ANSWER_LENGTH;
+	}
+	return ex->minor_version ? ANSWER_CHUNKED : ANSWER_CLOSE;
+}
+
+static void begin_answer(struct exchange *ex, const struct answer_part *part, struct writer *w)
+{
+	const struct reactor *r = reactor_of(ex);
+	uint64_t bytes = 0;
+	enum answer_framing framing = answer_framing(ex, part, &bytes);
+	ex->chunked_answer = framing == ANSWER_CHUNKED;
+	if (framing == ANSWER_CLOSE || r->draining)
+		ex->keep_alive = false;
+	ex->answering = true;
+	ex->status = (uint16_t)part->head->status;
+	forward_answer(w, part->head, framing, bytes, ex->keep_alive, ex->minor_version,
+		ex->ticket.dispatched_us - ex->ticket.admitted_us, r->io->now_us - ex->ticket.dispatched_us);
+}
+
+static void answer_client(struct exchange *ex, const struct answer_part *part)
+{
+	struct reactor *r = reactor_of(ex);
+	struct client *c = ex->client;
+	struct iovec iov[PART_SLICES + 2];
+	struct writer w;
+	int n = 0;
+	writer_init(&w, r->scratch, sizeof r->scratch);
+	if (part->head)
+		begin_answer(ex, part, &w);
+	if (ex->chunked_answer && part->body_bytes) {
+		write_hex(&w, part->body_bytes, 0);
+		write_lit(&w, "\r\n");
+	}
+	CHECK(!w.overflow);
+	if (writer_len(&w))
+		iov[n++] = (struct iovec){ w.start, writer_len(&w) };
+	for (int i = 0; i < part->n_body; i++)
+		iov[n++] = part->body[i];
+	if (ex->chunked_answer && (part->body_bytes || part->end)) {
+		const char *tail = part->body_bytes ? (part->end ? "\r\n0\r\n\r\n" : "\r\n") : "0\r\n\r\n";
+		iov[n++] = (struct iovec){ (char *)(uintptr_t)tail, strlen(tail) };
+	}
+	ex->answer_bytes += part->body_bytes;
+	if (n && !client_send(c, iov, n))
+		return; /* it is gone, and the exchange with it */
+	if (part->end) {
+		count(ex, OUTCOME_ANSWERED);
+		access_log_exchange(r->access_log, ex, "answered");
+		bool keep_alive = ex->keep_alive;
+		exchange_bury(ex);
+		client_answered(c, keep_alive);
+	} else if (ex->upstream && c->out && buffer_is_behind(&c->out->buffer)) {
+		upstream_pause(ex->upstream);
+	}
+}
+
+static void answer_job(struct exchange *ex, const struct answer_part *part)
+{
+	struct reactor *r = reactor_of(ex);
+	struct job *job = ex->job;
+	if (part->head) {
+		struct writer w;
+		writer_init(&w, r->scratch, sizeof r->scratch);
+		forward_result_fields(&w, part->head);
+		job->status = part->head->status;
+		ex->status = (uint16_t)job->status;
+		if (job_set_fields(&r->jobs, job, (struct str){ w.start, writer_len(&w) }) < 0) {
+			exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory for the result");
+			return;
+		}
+	}
+	for (int i = 0; i < part->n_body; i++) {
+		if (job_append(&r->jobs, job, part->body[i].iov_base, part->body[i].iov_len) < 0) {
+			exchange_problem(
+				ex, PROBLEM_OVERLOADED, "the result is larger than jobs.max_bytes allows");
+			return;
+		}
+	}
+	ex->answer_bytes += part->body_bytes;
+	if (!part->end)
+		return;
+	count(ex, OUTCOME_ANSWERED);
+	access_log_exchange(r->access_log, ex, "answered");
+	job_end(&r->jobs, job, JOB_DONE);
+	ex->job = NULL;
+	exchange_bury(ex);
+}
+
+void exchange_answer(struct exchange *ex, const struct answer_part *part)
+{
+	if (ex->client)
+		answer_client(ex, part);
+	else if (ex->job)
+		answer_job(ex, part);
+	else if (part->end)
+		exchange_bury(ex); /* an orphan's: thrown away */
+}
+
+/* ---- other ends ---- */
+
+/* Lets go of the ticket. True when the exchange lives on as an orphan: its slot is not free before the
+ * container has finished. */
+static bool release_ticket(struct exchange *ex)
+{
+	switch ((enum ticket_state)ex->ticket.state) {
+	case TICKET_NEW:
+	case TICKET_OVER:
+		return false;
+	case TICKET_WAITING:
+		ticket_withdraw(&ex->ticket);
+		return false;
+	case TICKET_RUNNING:
+		break;
+	}
+	if (!ex->upstream) {
+		ticket_fail(&ex->ticket);
+		return false;
+	}
+	ticket_abandon(&ex->ticket);
+	upstream_give_up(ex->upstream); /* buries it when nothing was sent yet */
+	return true;
+}
+
+void exchange_leave(struct exchange *ex)
+{
+	struct reactor *r = reactor_of(ex);
+	count(ex, OUTCOME_LEFT);
+	access_log_exchange(r->access_log, ex, "left");
+	ex->client->exchange = NULL;
+	ex->client = NULL;
+	if (!release_ticket(ex))
+		exchange_bury(ex);
+}
+
+/* A job's failure is a result as well: the problem. */
+static void fail_job(struct exchange *ex, enum problem p, const char *detail)
+{
+	struct reactor *r = reactor_of(ex);
+	struct job *job = ex->job;
+	struct json j;
+	json_init(&j);
+	problem_write(&j, p, str_of(detail), false);
+	struct str body = json_str(&j);
+	job_reset(&r->jobs, job);
+	job->status = problem_status(p);
+	if (json_failed(&j) ||
+		job_set_fields(&r->jobs, job, STR("Content-Type: application/problem+json\r\n")) < 0 ||
+		job_append(&r->jobs, job, body.ptr, body.len) < 0)
+		job_reset(&r->jobs, job); /* the state alone has to do */
+	json_finish(&j);
+	job_end(&r->jobs, job, JOB_FAILED);
+	ex->job = NULL;
+}
+
+static bool may_come_back(enum problem p)
+{
+	return problem_status(p) == 503;
+}
+
+void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
+{
+	struct reactor *r = reactor_of(ex);
+	struct client *c = ex->client;
+	if (!detail)
+		detail = refusal_detail(p);
+	count(ex, OUTCOME_PROBLEM);
+	ex->route->metrics.problems[p]++;
+	ex->status = (uint16_t)problem_status(p);
+	access_log_exchange(r->access_log, ex, problem_name(p));
+	if (ex->job)
+		fail_job(ex, p, detail);
+	ex->client = NULL;
+	bool answering = ex->answering;
+	if (!release_ticket(ex))
+		exchange_bury(ex);
+	if (!c)
+		return;
+	c->exchange = NULL;
+	if (answering)
+		client_abort(c);
+	else
+		client_problem(c, p, detail, may_come_back(p) ? route_retry_after_s(ex->route) : 0,
+			p == PROBLEM_QUEUE_FULL || p == PROBLEM_QUEUE_TIMEOUT
+				? STR("Proxy-Status: berth; error=connection_limit_reached\r\n")
+				: (struct str){ NULL, 0 });
+}
+
+void exchange_timed_out(struct exchange *ex, const char *detail)
+{
+	exchange_problem(ex, PROBLEM_UPSTREAM_TIMEOUT, detail);
+}
+
+void exchange_failed(struct exchange *ex, enum failure failure)
+{
+	const struct pool_settings *ps = ex->route->settings;
+	if (retry_may(ps->retry, (enum http_method)ex->method, failure, ex->ticket.attempts, ex->answering) &&
+		ticket_requeue(&ex->ticket) == 0) {
+		ex->route->metrics.retries++;
+		if (ex->job) {
+			job_reset(&reactor_of(ex)->jobs, ex->job);
+			ex->job->state = JOB_QUEUED;
+		} else {
+			client_watch_wait(ex->client);
+		}
+		return;
+	}
+	exchange_problem(ex, failure == FAILURE_BAD_ANSWER ? PROBLEM_BAD_ANSWER : PROBLEM_CONTAINER_LOST,
+		failure == FAILURE_BAD_ANSWER
+			? "the container's answer cannot be understood"
+			: "the container closed the connection before its answer was complete");
+}

@@ -1,0 +1,103 @@
+/* exchange: one client request and its answer, from the first byte of its head to the last of its answer; a
+ * job's likewise.
+ *
+ *   RECEIVING ──admit──▶ QUEUED ──match──▶ RUNNING ──answer's last byte──▶ OVER
+ *       │ refused           │ left, waited     │ left: orphan, until the container has finished (the slot is
+ * a zombie) └───────────────────┴──▶ OVER          └ failed: back to QUEUED, or OVER with a problem
+ *
+ * Owns:   the request as it goes to the container (head and body), until the container's answer has ended.
+ * Ends:   in exactly one of exchange_answer (with its last part), exchange_problem, exchange_leave.
+ */
+#pragma once
+#include "core/pool.h"
+#include "core/retry.h"
+#include "gateway/buffer.h"
+#include "gateway/forward.h"
+#include "http/body.h"
+#include "http/parse.h"
+#include "http/problem.h"
+
+#include <sys/uio.h>
+
+struct client;
+struct job;
+struct reactor;
+struct route;
+struct upstream;
+
+enum { PART_SLICES = 14 };
+
+/* A piece of an answer on its way from the container to the client; slices are good for the callback only. */
+struct answer_part {
+	const struct http_head *head;   /* with the first piece of each answer, else NULL */
+	enum http_framing framing;      /* of the container's answer */
+	struct iovec body[PART_SLICES]; /* payload, without chunk framing */
+	int n_body;
+	size_t body_bytes;
+	bool end;
+};
+
+struct exchange {
+	struct ticket ticket;
+	struct list_node node;     /* in the graveyard */
+	struct route *route;       /* borrowed */
+	struct client *client;     /* borrowed; NULL for a job, and once it has left */
+	struct job *job;           /* borrowed; NULL when there is none */
+	struct upstream *upstream; /* borrowed; while RUNNING */
+	char *request;       /* owned; request_bytes: the head as the container gets it, and a short body */
+	struct buffer *body; /* owned; the rest of a long or chunked body, else NULL */
+	uint32_t request_bytes, request_cap;
+	uint32_t head_bytes;   /* of request: where the body begins */
+	uint64_t received_us;  /* when the head was complete */
+	uint8_t method;        /* enum http_method, as the container is asked */
+	uint8_t minor_version; /* the client's */
+	bool keep_alive;       /* the client's wish */
+	bool head_open;        /* the request's head lacks its end: the body's length is not known yet */
+	bool answering;        /* bytes of the final answer have gone to the client */
+	bool chunked_answer;   /* the client gets it chunked */
+	bool submit;           /* becomes a job once it is admitted */
+	uint16_t status;       /* of the answer, for the access log; 0: none */
+	uint64_t answer_bytes; /* of the answer's body so far */
+};
+
+/* A new exchange in RECEIVING with its head serialised; NULL at a limit. method and path: what the container
+ * is asked for. */
+MUST_USE struct exchange *exchange_create(struct route *route, struct client *c, const struct http_head *head,
+	enum http_method method, struct str method_name, struct str path);
+
+/* More of the body. 0 or -errno at a limit (answer with PROBLEM_OVERLOADED). */
+MUST_USE int exchange_receive(struct exchange *ex, struct str payload);
+
+/* Would it be refused if it were complete now? PROBLEM_COUNT: no. */
+enum problem exchange_precheck(struct exchange *ex, const struct http_head *head);
+
+/* The request is complete: it runs, waits, or is refused, which has been answered then (and false is
+ * returned). */
+bool exchange_admit(struct exchange *ex);
+
+/* The client has left, or gave up: an exchange that waits or is received is over, one that runs becomes an
+ * orphan. */
+void exchange_leave(struct exchange *ex);
+
+/* Over with one of Berth's own answers. Cuts the connection when part of an answer has gone already. */
+void exchange_problem(struct exchange *ex, enum problem p, const char *detail);
+
+/* From the container. The last part ends the exchange. */
+void exchange_answer(struct exchange *ex, const struct answer_part *part);
+
+/* The container failed it, and its ticket has no slot any more: tried again, or over. */
+void exchange_failed(struct exchange *ex, enum failure failure);
+
+/* The container takes too long: the client gets its answer now, the slot stays taken. */
+void exchange_timed_out(struct exchange *ex, const char *detail);
+
+/* What an orphan or an ended exchange kept is given back at the end of the turn. */
+void exchange_bury(struct exchange *ex);
+void exchange_free(struct exchange *ex);
+
+/* Sends waiting requests to free slots until one of the two has run out. */
+void route_pump(struct route *route);
+
+/* Retry-After for a newcomer: from the ETA, rounded up, with up to a quarter of jitter; 5 s without an
+ * estimate. */
+uint32_t route_retry_after_s(struct route *route);

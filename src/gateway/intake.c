@@ -1,0 +1,244 @@
+#include "gateway/intake.h"
+
+#include "base/log.h"
+#include "gateway/client.h"
+#include "gateway/exchange.h"
+#include "gateway/reactor.h"
+#include "http/url.h"
+
+#include <stdlib.h>
+
+static const struct str no_extra = { NULL, 0 };
+
+static enum problem problem_of_status(int status)
+{
+	switch (status) {
+	case 431:
+		return PROBLEM_HEAD_TOO_LARGE;
+	case 501:
+		return PROBLEM_NOT_IMPLEMENTED;
+	case 505:
+		return PROBLEM_VERSION;
+	default:
+		return PROBLEM_BAD_REQUEST;
+	}
+}
+
+/* A head that cannot be trusted: nothing after it can be, either. */
+static void refuse_head(struct client *c, enum parse_error e)
+{
+	char ip[48];
+	struct str peer = client_ip(c, ip);
+	enum problem p = problem_of_status(parse_error_status(e));
+	c->reactor->metrics.bad_requests++;
+	c->reactor->metrics.problems[p]++;
+	log_warning("bad request from " STR_FMT ": %s", STR_ARG(peer), parse_error_text(e));
+	c->must_linger = true;
+	client_problem(c, p, parse_error_text(e), 0, no_extra);
+}
+
+/* A request that goes to no pool. */
+static void refuse(struct client *c, enum problem p, const char *detail)
+{
+	c->reactor->metrics.problems[p]++;
+	client_problem(c, p, detail, 0, no_extra);
+}
+
+static void request_whole(struct client *c)
+{
+	struct exchange *ex = c->exchange;
+	free(c->upload);
+	c->upload = NULL;
+	c->must_linger = false;
+	c->phase = CLIENT_WAITING;
+	if (ex->submit)
+		api_submit(c);
+	else if (exchange_admit(ex) && ex->ticket.state == TICKET_WAITING)
+		client_watch_wait(c);
+}
+
+static void begin_body(struct client *c, const struct http_head *head, bool more_is_here)
+{
+	c->upload = malloc(sizeof *c->upload);
+	if (!c->upload) {
+		exchange_problem(c->exchange, PROBLEM_OVERLOADED, "out of memory");
+		return;
+	}
+	*c->upload = (struct upload){ 0 };
+	http_body_init(&c->upload->body, head);
+	c->phase = CLIENT_BODY;
+	client_set_timer(c, c->reactor->settings->client_body_us);
+	if (head->expect_continue && !more_is_here) {
+		struct iovec iov = { (char *)(uintptr_t) "HTTP/1.1 100 Continue\r\n\r\n", 25 };
+		(void)client_send(c, &iov, 1);
+	}
+}
+
+static bool is_submit(const struct route *route, const struct http_head *head)
+{
+	return route->settings->submit_path && (head->method == HTTP_GET || head->method == HTTP_POST) &&
+		str_eq(head->path, str_of(route->settings->submit_path));
+}
+
+static void to_pool(struct client *c, const struct http_head *head, bool more_is_here)
+{
+	struct reactor *r = c->reactor;
+	struct route *route = reactor_route(r, url_host(head->host), head->path);
+	if (!route) {
+		refuse(c, PROBLEM_NOT_FOUND,
+			"no pool matches this host and path (pools: match in berth.yaml)");
+		return;
+	}
+	bool submit = is_submit(route, head);
+	struct str path = submit ? str_of(route->settings->submit_forward) : head->path;
+	struct exchange *ex = submit ? exchange_create(route, c, head, HTTP_POST, STR("POST"), path)
+				     : exchange_create(route, c, head, head->method, head->method_name, path);
+	if (!ex) {
+		refuse(c, PROBLEM_OVERLOADED, "as much is kept in memory as memory_limit allows");
+		return;
+	}
+	ex->submit = submit;
+	c->exchange = ex;
+	enum problem p = exchange_precheck(ex, head);
+	if (p != PROBLEM_COUNT)
+		exchange_problem(ex, p, NULL);
+	else if (head->framing == FRAMING_NONE ||
+		(head->framing == FRAMING_LENGTH && head->content_length == 0))
+		request_whole(c);
+	else
+		begin_body(c, head, more_is_here);
+}
+
+static bool has_prefix_dir(struct str path, struct str dir)
+{
+	return str_starts(path, dir) && (path.len == dir.len || path.ptr[dir.len] == '/');
+}
+
+static void to_front(struct client *c, const struct http_head *head, bool more_is_here)
+{
+	const struct settings *s = c->reactor->settings;
+	if (has_prefix_dir(head->path, STR("/berth")))
+		api_handle(c, head);
+	else if (head->method == HTTP_CONNECT || head->method == HTTP_TRACE)
+		refuse(c, PROBLEM_NOT_IMPLEMENTED, "CONNECT and TRACE are not forwarded");
+	else if (head->expect_other)
+		refuse(c, PROBLEM_EXPECTATION, "only 100-continue can be expected");
+	else if (url_has_dot_segment(head->path))
+		refuse(c, PROBLEM_BAD_REQUEST, "the path has . or .. segments: resolve them before sending");
+	else if (head->framing == FRAMING_LENGTH && head->content_length > s->max_body_bytes)
+		refuse(c, PROBLEM_BODY_TOO_LARGE, "the body is longer than limits.body allows");
+	else
+		to_pool(c, head, more_is_here);
+}
+
+/* Takes a head at the beginning of bytes[0..n); returns its length, 0 when more is needed. */
+static size_t take_head(struct client *c, const char *bytes, size_t n)
+{
+	struct reactor *r = c->reactor;
+	struct http_head *head = &r->request_head;
+	switch (http_parse_request(bytes, n, r->settings->max_head_bytes, head)) {
+	case PARSE_MORE:
+		if (c->phase == CLIENT_IDLE) {
+			c->phase = CLIENT_HEAD;
+			client_set_timer(c, r->settings->client_head_us);
+		}
+		return 0;
+	case PARSE_BAD:
+		refuse_head(c, head->error);
+		return n;
+	case PARSE_OK:
+		break;
+	}
+	size_t used = head->bytes;
+	c->phase = CLIENT_WAITING;
+	c->keep_alive = head->keep_alive;
+	c->minor_version = head->minor_version;
+	c->head_only = head->method == HTTP_HEAD;
+	/* until the body is read, an answer means that it will not be */
+	c->must_linger = head->framing == FRAMING_CHUNKED ||
+		(head->framing == FRAMING_LENGTH && head->content_length > 0);
+	if (c->admin)
+		admin_handle(c, head);
+	else
+		to_front(c, head, n > used);
+	return used;
+}
+
+/* Takes body bytes; returns how many it used. */
+static size_t take_body(struct client *c, const char *bytes, size_t n)
+{
+	struct reactor *r = c->reactor;
+	struct upload *up = c->upload;
+	struct exchange *ex = c->exchange;
+	size_t used = 0;
+	enum parse_status status = PARSE_MORE;
+	while (status == PARSE_MORE && used < n) {
+		size_t k;
+		struct str payload;
+		status = http_body_feed(&up->body, bytes + used, n - used, &k, &payload);
+		used += k;
+		up->received += payload.len;
+		if (status == PARSE_BAD) {
+			r->metrics.bad_requests++;
+			exchange_problem(ex, PROBLEM_BAD_REQUEST, "the body's chunks are broken");
+			return n;
+		}
+		if (up->received > r->settings->max_body_bytes) {
+			exchange_problem(
+				ex, PROBLEM_BODY_TOO_LARGE, "the body is longer than limits.body allows");
+			return n;
+		}
+		if (payload.len && exchange_receive(ex, payload) < 0) {
+			exchange_problem(ex, PROBLEM_OVERLOADED,
+				"the body cannot be kept (memory_limit, spool_max, or the disk is full)");
+			return n;
+		}
+	}
+	client_set_timer(c, r->settings->client_body_us);
+	if (status == PARSE_OK) {
+		request_whole(c);
+	} else if (ex->body && buffer_is_behind(ex->body) && !c->recv_paused) {
+		c->recv_paused = true;
+		io_recv_pause(r->io, &c->stream, true);
+	}
+	return used;
+}
+
+void client_upload_ready(struct client *c)
+{
+	struct exchange *ex = c->exchange;
+	if (ex->body && ex->body->err < 0 && c->phase == CLIENT_BODY) {
+		exchange_problem(ex, PROBLEM_OVERLOADED, "the body cannot be written to its spool file");
+		return;
+	}
+	if (c->recv_paused && c->phase == CLIENT_BODY && !buffer_is_behind(ex->body)) {
+		c->recv_paused = false;
+		io_recv_pause(c->reactor->io, &c->stream, false);
+	}
+}
+
+size_t client_take(struct client *c, const char *bytes, size_t n)
+{
+	size_t used = 0, k;
+	while (used < n) {
+		switch ((enum client_phase)c->phase) {
+		case CLIENT_IDLE:
+		case CLIENT_HEAD:
+			k = take_head(c, bytes + used, n - used);
+			if (k == 0)
+				return used;
+			used += k;
+			break;
+		case CLIENT_BODY:
+			used += take_body(c, bytes + used, n - used);
+			break;
+		case CLIENT_WAITING:
+		case CLIENT_ANSWERING:
+			return used;
+		case CLIENT_LINGERING:
+		case CLIENT_DEAD:
+			return n;
+		}
+	}
+	return used;
+}

@@ -1,0 +1,359 @@
+#include "gateway/reactor.h"
+
+#include "base/log.h"
+#include "gateway/access_log.h"
+#include "gateway/client.h"
+#include "gateway/exchange.h"
+#include "gateway/probe.h"
+#include "gateway/status_file.h"
+#include "gateway/upstream.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REFUSED_CLIENTS = 64 }; /* connections past the limit that are told so at once */
+
+static void on_connection(struct io_listener *l, const struct io_addr *peer)
+{
+	client_accept(CONTAINER_OF(l, struct front, listener), l, peer);
+}
+
+static const struct io_listener_ops front_ops = { .on_connection = on_connection };
+
+void reactor_changed(struct reactor *r)
+{
+	if (r->status_file)
+		status_file_touch(r->status_file);
+}
+
+/* ---- routes ---- */
+
+static bool host_fits(struct str pattern, struct str host)
+{
+	if (str_eq(pattern, STR("*")))
+		return true;
+	if (!str_starts(pattern, STR("*.")))
+		return str_eq_nocase(pattern, host);
+	struct str suffix = str_skip(pattern, 1); /* ".example.org" */
+	return host.len > suffix.len &&
+		str_eq_nocase((struct str){ host.ptr + host.len - suffix.len, suffix.len }, suffix);
+}
+
+/* A prefix covers whole segments: /a covers /a and /a/b, not /ab. */
+static bool path_fits(struct str prefix, struct str path)
+{
+	if (!str_starts(path, prefix))
+		return false;
+	return prefix.ptr[prefix.len - 1] == '/' || path.len == prefix.len || path.ptr[prefix.len] == '/';
+}
+
+struct route *reactor_route(struct reactor *r, struct str host, struct str path)
+{
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct pool_settings *ps = r->routes[i].settings;
+		if (host_fits(str_of(ps->host), host) && path_fits(str_of(ps->path_prefix), path))
+			return &r->routes[i];
+	}
+	return NULL;
+}
+
+/* The longest prefix first; among equals, the more exact host. */
+static int by_prefix(const void *a, const void *b)
+{
+	const struct pool_settings *x = *(const struct pool_settings *const *)a,
+				   *y = *(const struct pool_settings *const *)b;
+	size_t nx = strlen(x->path_prefix), ny = strlen(y->path_prefix);
+	if (nx != ny)
+		return nx < ny ? 1 : -1;
+	bool any_x = x->host[0] == '*', any_y = y->host[0] == '*';
+	if (any_x != any_y)
+		return any_x ? 1 : -1;
+	nx = strlen(x->host);
+	ny = strlen(y->host);
+	return nx == ny ? 0 : nx < ny ? 1 : -1;
+}
+
+static int routes_create(struct reactor *r)
+{
+	const struct settings *s = r->settings;
+	const struct pool_settings **order = calloc(s->n_pools + 1, sizeof *order);
+	r->routes = calloc(s->n_pools + 1, sizeof *r->routes);
+	if (!order || !r->routes) {
+		free(order);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < s->n_pools; i++)
+		order[i] = &s->pools[i];
+	qsort(order, s->n_pools, sizeof *order, by_prefix);
+	int err = 0;
+	for (size_t i = 0; i < s->n_pools && err == 0; i++) {
+		const struct pool_settings *ps = order[i];
+		struct route *route = &r->routes[i];
+		struct pool_limits limits = {
+			.queue_max = ps->queue_max,
+			.queue_max_bytes = ps->queue_max_bytes,
+			.fall = ps->health.fall,
+			.backoff_min_us = ps->health.backoff_min_us,
+			.backoff_max_us = ps->health.backoff_max_us,
+		};
+		route->reactor = r;
+		route->settings = ps;
+		err = pool_init(&route->pool, (uint32_t)ps->n_containers, ps->slots, &limits);
+		if (err == 0) {
+			r->n_routes++;
+			err = upstreams_init(route);
+		}
+	}
+	free(order);
+	return err;
+}
+
+/* ---- turns ---- */
+
+static void empty_graveyards(struct reactor *r)
+{
+	struct list_node *n;
+	while ((n = list_pop_front(&r->dead_exchanges)))
+		exchange_free(CONTAINER_OF(n, struct exchange, node));
+	while ((n = list_pop_front(&r->dead_clients)))
+		client_free(CONTAINER_OF(n, struct client, node));
+}
+
+static bool still_sending(const struct reactor *r)
+{
+	list_for_each (n, &r->clients) {
+		const struct client *c = CONTAINER_OF(n, struct client, node);
+		if (c->out || c->phase == CLIENT_LINGERING)
+			return true;
+	}
+	return false;
+}
+
+static void on_turn_end(struct io *io)
+{
+	struct reactor *r = io->user;
+	for (uint32_t i = 0; i < r->n_routes; i++)
+		pool_check_turn(&r->routes[i].pool);
+	if (!list_empty(&r->dead_clients) || !list_empty(&r->dead_exchanges))
+		empty_graveyards(r);
+	access_log_flush(r->access_log);
+	if (r->draining && r->exchange_pool.used == 0 && !still_sending(r))
+		io_stop(io);
+}
+
+/* ---- life ---- */
+
+static struct reactor *fail(struct reactor *r, char *error, size_t error_size, const char *fmt, ...)
+	PRINTF(4, 5);
+static struct reactor *fail(struct reactor *r, char *error, size_t error_size, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(error, error_size, fmt, ap);
+	va_end(ap);
+	reactor_destroy(r);
+	return NULL;
+}
+
+static const char *listen_hint(int err)
+{
+	switch (err) {
+	case -EADDRINUSE:
+		return "; another program listens there: stop it or choose another address";
+	case -EACCES:
+		return "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+	case -EADDRNOTAVAIL:
+		return "; this machine has no such address";
+	default:
+		return "";
+	}
+}
+
+static int open_front(struct reactor *r, const struct io_addr *addr, int fd, bool admin)
+{
+	struct front *f = &r->fronts[r->n_fronts];
+	*f = (struct front){ .reactor = r, .admin = admin };
+	int err = addr ? io_listen(r->io, &f->listener, addr, &front_ops)
+		       : io_listen_fd(r->io, &f->listener, fd, &front_ops);
+	if (err == 0)
+		r->n_fronts++;
+	return err;
+}
+
+static int trusted_create(struct reactor *r, const char **ret_bad)
+{
+	const struct settings *s = r->settings;
+	r->trusted.list = calloc(s->n_trusted_proxies + 1, sizeof *r->trusted.list);
+	if (!r->trusted.list)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n_trusted_proxies; i++) {
+		*ret_bad = s->trusted_proxies[i];
+		if (!network_parse(&r->trusted.list[r->trusted.n++], s->trusted_proxies[i]))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int parts_create(struct reactor *r)
+{
+	const struct settings *s = r->settings;
+	uint64_t seed;
+	io_random(r->io, &seed, sizeof seed);
+	rand_seed(&r->rand, seed);
+	list_init(&r->clients);
+	list_init(&r->dead_clients);
+	list_init(&r->dead_exchanges);
+	json_init(&r->json);
+	objpool_init(&r->client_pool, sizeof(struct client), s->max_connections + REFUSED_CLIENTS);
+	objpool_init(&r->exchange_pool, sizeof(struct exchange),
+		s->max_connections + s->jobs_max + REFUSED_CLIENTS);
+	r->budget = (struct budget){ .memory_max = s->memory_limit_bytes, .spool_max = s->spool_max_bytes };
+	r->fronts = calloc(s->n_listen + s->n_listen_fds + 1, sizeof *r->fronts);
+	int err = jobs_init(&r->jobs, r->io, s->jobs_max, s->jobs_max_bytes, s->jobs_max_age_us);
+	return err < 0 || !r->fronts ? -ENOMEM : routes_create(r);
+}
+
+static void on_drained_too_long(struct io_timer *t)
+{
+	struct reactor *r = CONTAINER_OF(t, struct reactor, drain_timer);
+	log_warning("drain_timeout is over: %u requests are cut off", r->exchange_pool.used);
+	io_stop(r->io);
+}
+
+struct reactor *reactor_create(struct io *io, const struct settings *settings, char *error, size_t error_size)
+{
+	char text[IO_ADDR_TEXT];
+	const char *bad = NULL;
+	struct reactor *r = calloc(1, sizeof *r);
+	if (!r) {
+		snprintf(error, error_size, "out of memory");
+		return NULL;
+	}
+	r->io = io;
+	r->settings = settings;
+	r->started_us = io->now_us;
+	r->drain_timer.on_timer = on_drained_too_long;
+	io->user = r;
+	io->on_turn_end = on_turn_end;
+	if (parts_create(r) < 0)
+		return fail(r, error, error_size, "out of memory");
+	if (trusted_create(r, &bad) < 0)
+		return fail(r, error, error_size,
+			"trusted_proxies: \"%s\" is no address or network like 10.0.0.0/8", bad ? bad : "");
+	if (settings->access_log && !(r->access_log = access_log_create(settings->access_log)))
+		return fail(r, error, error_size, "access_log: cannot open %s: %s", settings->access_log,
+			strerror(errno));
+	for (size_t i = 0; i < settings->n_listen_fds; i++) {
+		int err = open_front(r, NULL, settings->listen_fds[i], false);
+		if (err < 0)
+			return fail(r, error, error_size, "cannot use the socket that was handed over: %s",
+				strerror(-err));
+	}
+	for (size_t i = 0; i < settings->n_listen; i++) {
+		int err = open_front(r, &settings->listen[i], -1, false);
+		if (err < 0)
+			return fail(r, error, error_size, "listen: cannot listen on %s: %s%s",
+				io_addr_print(&settings->listen[i], true, text), strerror(-err),
+				listen_hint(err));
+	}
+	if (settings->admin.len) {
+		int err = open_front(r, &settings->admin, -1, true);
+		if (err < 0)
+			return fail(r, error, error_size, "admin: cannot listen on %s: %s%s",
+				io_addr_print(&settings->admin, true, text), strerror(-err),
+				listen_hint(err));
+	}
+	if (settings->status_file && !(r->status_file = status_file_create(r, settings->status_file)))
+		return fail(r, error, error_size, "out of memory");
+	return r;
+}
+
+void reactor_drain(struct reactor *r)
+{
+	if (r->draining) {
+		io_stop(r->io);
+		return;
+	}
+	r->draining = true;
+	for (uint32_t i = 0; i < r->n_fronts; i++) {
+		if (!r->fronts[i].admin)
+			io_unlisten(r->io, &r->fronts[i].listener);
+	}
+	list_for_each_safe (n, &r->clients) {
+		struct client *c = CONTAINER_OF(n, struct client, node);
+		if (c->phase == CLIENT_IDLE && !c->admin)
+			client_close(c);
+	}
+	io_timer_set(r->io, &r->drain_timer, r->io->now_us + r->settings->drain_timeout_us);
+}
+
+static void routes_destroy(struct reactor *r)
+{
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		struct pool *p = &r->routes[i].pool;
+		struct order_entry *e;
+		while ((e = order_first(&p->queue))) { /* jobs: no client ends them */
+			struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
+			ticket_withdraw(&ex->ticket);
+			exchange_bury(ex);
+		}
+		upstreams_finish(&r->routes[i]);
+	}
+	empty_graveyards(r);
+	for (uint32_t i = 0; i < r->n_routes; i++)
+		pool_finish(&r->routes[i].pool);
+	free(r->routes);
+}
+
+void reactor_destroy(struct reactor *r)
+{
+	if (!r)
+		return;
+	struct list_node *n;
+	status_file_destroy(r->status_file);
+	r->status_file = NULL;
+	for (uint32_t i = 0; i < r->n_fronts; i++)
+		io_unlisten(r->io, &r->fronts[i].listener);
+	while ((n = list_first(&r->clients)))
+		client_close(CONTAINER_OF(n, struct client, node));
+	routes_destroy(r);
+	io_timer_stop(r->io, &r->drain_timer);
+	jobs_finish(&r->jobs);
+	access_log_destroy(r->access_log);
+	objpool_finish(&r->client_pool);
+	objpool_finish(&r->exchange_pool);
+	CHECK(r->budget.memory_used == 0 && r->budget.spool_used == 0);
+	json_finish(&r->json);
+	free(r->trusted.list);
+	free(r->fronts);
+	r->io->on_turn_end = NULL;
+	free(r);
+}
+
+void reactor_reopen_log(struct reactor *r)
+{
+	access_log_reopen(r->access_log);
+}
+
+static bool front_addr(const struct reactor *r, size_t index, bool admin, struct io_addr *ret_addr)
+{
+	for (uint32_t i = 0; i < r->n_fronts; i++) {
+		struct front *f = &r->fronts[i];
+		if (f->admin == admin && index-- == 0)
+			return io_listen_addr(r->io, &f->listener, ret_addr) == 0;
+	}
+	return false;
+}
+
+bool reactor_front_addr(const struct reactor *r, size_t index, struct io_addr *ret_addr)
+{
+	return front_addr(r, index, false, ret_addr);
+}
+
+bool reactor_admin_addr(const struct reactor *r, struct io_addr *ret_addr)
+{
+	return front_addr(r, 0, true, ret_addr);
+}

@@ -1,0 +1,72 @@
+/* reactor: what one loop's gateway consists of. Everything hangs off it.
+ *
+ * Owns:   routes, listeners, clients, exchanges, upstreams, jobs, and scratch memory that is good within one
+ * callback.
+ */
+#pragma once
+#include "base/json.h"
+#include "base/list.h"
+#include "base/objpool.h"
+#include "base/rand.h"
+#include "core/pool.h"
+#include "gateway/buffer.h"
+#include "gateway/gateway.h"
+#include "gateway/job.h"
+#include "gateway/metrics.h"
+#include "gateway/trust.h"
+#include "http/parse.h"
+#include "io/io.h"
+
+struct access_log;
+struct status_file;
+
+enum { SCRATCH_BYTES = 128 * 1024 };
+
+/* A pool with what the shell keeps beside the core. */
+struct route {
+	struct reactor *reactor;              /* borrowed: the owner */
+	const struct pool_settings *settings; /* borrowed */
+	struct pool pool;
+	struct upstream *upstreams; /* owned; [pool.n_slots], by slot->index */
+	struct watcher *watchers;   /* owned; [pool.n_containers], by container->index */
+	struct route_metrics metrics;
+};
+
+struct front {
+	struct io_listener listener;
+	struct reactor *reactor; /* borrowed: the owner */
+	bool admin;
+};
+
+struct reactor {
+	struct io *io;                   /* borrowed */
+	const struct settings *settings; /* borrowed */
+	struct front *fronts;            /* owned; the admin listener is the last if there is one */
+	uint32_t n_fronts;
+	struct route *routes; /* owned; longest prefix first */
+	uint32_t n_routes;
+	struct objpool client_pool, exchange_pool;
+	struct list clients;      /* all that are connected */
+	struct list dead_clients; /* graveyard, emptied at the end of the turn */
+	struct list dead_exchanges;
+	struct networks trusted; /* owned */
+	struct budget budget;
+	struct jobs jobs;
+	struct metrics metrics;
+	struct access_log *access_log;   /* owned; NULL: off */
+	struct status_file *status_file; /* owned; NULL: none */
+	struct rand rand;                /* for request ids and jitter */
+	bool draining;
+	struct io_timer drain_timer;
+	uint64_t started_us;
+	/* scratch */
+	struct http_head request_head, answer_head;
+	struct json json;
+	char scratch[SCRATCH_BYTES];
+};
+
+/* The state of a slot or a container has changed: the status file is due. */
+void reactor_changed(struct reactor *r);
+
+/* The route of a request; NULL when no pool fits. host: without port. */
+struct route *reactor_route(struct reactor *r, struct str host, struct str path);
