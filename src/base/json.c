@@ -134,7 +134,7 @@ void json_key(struct json *j, const char *key)
 	j->comma = false;
 }
 
-void json_string(struct json *j, struct str s)
+void json_write_string(struct json *j, struct str s)
 {
 	before_value(j);
 	put_quoted(j, s);
@@ -190,12 +190,6 @@ void json_bool(struct json *j, bool v)
 {
 	before_value(j);
 	put(j, v ? "true" : "false", v ? 4 : 5);
-}
-
-void json_null(struct json *j)
-{
-	before_value(j);
-	put(j, "null", 4);
 }
 
 void json_raw(struct json *j, struct str value)

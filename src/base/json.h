@@ -32,13 +32,23 @@ static inline struct str json_str(const struct json *j)
 void json_open(struct json *j, char bracket);  /* '{' or '[' */
 void json_close(struct json *j, char bracket); /* '}' or ']' */
 void json_key(struct json *j, const char *key);
-void json_string(struct json *j, struct str s);
+void json_write_string(struct json *j, struct str s);
 void json_u64(struct json *j, uint64_t v);
 void json_i64(struct json *j, int64_t v);
-void json_double(
-	struct json *j, double v); /* reads back the same, shortest but for subnormals; null: not finite */
-void json_float(struct json *j, float v); /* likewise */
+/* Text that reads back the same, the shortest but for subnormals; null when it is not finite. */
+void json_double(struct json *j, double v);
+void json_float(struct json *j, float v);
 void json_bool(struct json *j, bool v);
-void json_null(struct json *j);
 void json_raw(struct json *j, struct str value);   /* a value that is JSON already */
 void json_bytes(struct json *j, struct str bytes); /* appended as they are, no comma */
+
+/* libjansson exports functions of these two names. Inline they have no symbol, so that its own calls never
+ * end up here; but one file cannot include both headers. */
+static inline void json_string(struct json *j, struct str s)
+{
+	json_write_string(j, s);
+}
+static inline void json_null(struct json *j)
+{
+	json_raw(j, STR("null"));
+}
