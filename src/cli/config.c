@@ -49,23 +49,27 @@ void config_error_line(struct config *c, const char *fmt, ...)
 	c->n_errors++;
 }
 
-/* The row of the schema that "pools[0].queue.max", "pools[0].containers[2]" or "fleet.model" is an instance
- * of, or NULL. */
-static const struct key *key_of_path(const char *path)
+/* "queue.max" of "pools[0].queue.max", "containers" of "pools[0].containers[2]", "model" of "fleet.model". */
+static struct str within_scope(const char *path, enum scope *ret_scope)
 {
 	struct str rest = str_of(path);
-	enum scope scope = SCOPE_TOP;
-	if (str_starts(rest, STR("pools[")) || str_starts(rest, STR("fleet."))) {
-		scope = str_starts(rest, STR("fleet.")) ? SCOPE_FLEET : SCOPE_POOL;
+	*ret_scope = SCOPE_TOP;
+	if (str_starts(rest, STR("pools[")))
+		*ret_scope = SCOPE_POOL;
+	if (str_starts(rest, STR("fleet.")))
+		*ret_scope = SCOPE_FLEET;
+	if (*ret_scope != SCOPE_TOP)
 		(void)str_cut(&rest, '.');
-	}
-	return rest.ptr ? schema_key(scope, str_cut(&rest, '[')) : NULL;
+	return str_cut(&rest, '[');
 }
 
 void config_error(struct config *c, const char *path, const char *fmt, ...)
 {
 	char what[CONFIG_LINE / 2], flag[SCHEMA_FLAG];
-	const struct key *key = key_of_path(path);
+	enum scope scope;
+	struct str name = within_scope(path, &scope);
+	const struct key *key = schema_key(scope, name);
+	const char *section = scope == SCOPE_FLEET ? "fleet." : "";
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
@@ -74,10 +78,10 @@ void config_error(struct config *c, const char *path, const char *fmt, ...)
 		config_error_line(c, "--%s: %s", schema_flag(key, flag), what);
 	} else if (c->source) {
 		struct config_place p = config_source_place(c->source, path);
-		config_error_line(c, "%s:%zu:%zu: %s: %s", config_source_name(c->source), p.line, p.column,
-			key ? key->path : path, what);
+		config_error_line(c, "%s:%zu:%zu: %s" STR_FMT ": %s", config_source_name(c->source), p.line,
+			p.column, section, STR_ARG(name), what);
 	} else {
-		config_error_line(c, "%s: %s", key ? key->path : path, what);
+		config_error_line(c, "%s" STR_FMT ": %s", section, STR_ARG(name), what);
 	}
 }
 

@@ -29,13 +29,16 @@ static struct str scalar_text(const yaml_node_t *node)
 }
 
 /* Errors name the file, the place of `node`, and the setting. */
-static void complain(struct config *c, const yaml_node_t *node, const char *path, const char *what)
+static void complain(const struct target *t, const yaml_node_t *node, const char *path, const char *what)
 {
-	config_error_line(c, "%s:%zu:%zu: %s%s%s", c->source->name, node->start_mark.line + 1,
-		node->start_mark.column + 1, path, *path ? ": " : "", what);
+	const char *section = *path && t->scope == SCOPE_FLEET ? "fleet." : "";
+	config_error_line(t->config, "%s:%zu:%zu: %s%s%s%s", t->config->source->name,
+		node->start_mark.line + 1, node->start_mark.column + 1, section, path, *path ? ": " : "",
+		what);
 }
 
-static void complain_type(struct config *c, const yaml_node_t *node, const char *path, const char *expected)
+static void complain_type(
+	const struct target *t, const yaml_node_t *node, const char *path, const char *expected)
 {
 	char what[SCHEMA_COMPLAINT];
 	if (node->type == YAML_SCALAR_NODE && node->data.scalar.length)
@@ -46,7 +49,7 @@ static void complain_type(struct config *c, const yaml_node_t *node, const char 
 			node->type == YAML_SEQUENCE_NODE          ? "a list"
 				: node->type == YAML_MAPPING_NODE ? "a mapping"
 								  : "nothing");
-	complain(c, node, path, what);
+	complain(t, node, path, what);
 }
 
 /* ---- unknown keys ---- */
@@ -85,7 +88,7 @@ static void unknown_key(const struct target *t, const yaml_node_t *node, struct 
 		(schema_key(SCOPE_POOL, key) || schema_is_mapping(SCOPE_POOL, key)))
 		snprintf(hint, sizeof hint, ": it belongs to one of the pools");
 	snprintf(what, sizeof what, "unknown key '%.60s'%s", key.ptr, hint);
-	complain(t->config, node, "", what);
+	complain(t, node, "", what);
 }
 
 /* ---- values ---- */
@@ -102,13 +105,13 @@ static void read_value(const struct target *t, const struct key *key, const yaml
 		n = (size_t)(node->data.sequence.items.top - items);
 		texts = arena_alloc(&t->config->arena, n ? n * sizeof *texts : 1);
 		if (!texts || n > LIST_MAX) {
-			complain(t->config, node, key->path, "the list is too long");
+			complain(t, node, key->path, "the list is too long");
 			return;
 		}
 		for (size_t i = 0; i < n; i++) {
 			const yaml_node_t *item = yaml_document_get_node(t->doc, items[i]);
 			if (item->type != YAML_SCALAR_NODE) {
-				complain_type(t->config, item, key->path, "a text");
+				complain_type(t, item, key->path, "a text");
 				return;
 			}
 			texts[i] = scalar_text(item);
@@ -117,12 +120,11 @@ static void read_value(const struct target *t, const struct key *key, const yaml
 		one = scalar_text(node);
 		n = 1;
 	} else {
-		complain_type(t->config, node, key->path, schema_is_list(key) ? "a list" : "a single value");
+		complain_type(t, node, key->path, schema_is_list(key) ? "a list" : "a single value");
 		return;
 	}
 	if (!schema_set(key, t->base, texts, n, &t->config->arena, complaint, &bad))
-		complain(t->config, items ? yaml_document_get_node(t->doc, items[bad]) : node, key->path,
-			complaint);
+		complain(t, items ? yaml_document_get_node(t->doc, items[bad]) : node, key->path, complaint);
 }
 
 static bool is_repeated(yaml_document_t *doc, const yaml_node_t *mapping, const yaml_node_pair_t *pair)
@@ -148,12 +150,11 @@ static void read_mapping(const struct target *t, const yaml_node_t *node, struct
 		const yaml_node_t *name = yaml_document_get_node(t->doc, p->key);
 		const yaml_node_t *value = yaml_document_get_node(t->doc, p->value);
 		if (name->type != YAML_SCALAR_NODE || name->data.scalar.length >= KEY_NAME) {
-			complain_type(t->config, name, "", "the name of a setting");
+			complain_type(t, name, "", "the name of a setting");
 			continue;
 		}
 		if (is_repeated(t->doc, node, p)) {
-			complain(t->config, name, (const char *)name->data.scalar.value,
-				"stands here a second time");
+			complain(t, name, (const char *)name->data.scalar.value, "stands here a second time");
 			continue;
 		}
 		snprintf(path, sizeof path, STR_FMT "%s", STR_ARG(prefix), name->data.scalar.value);
@@ -167,7 +168,7 @@ static void read_mapping(const struct target *t, const yaml_node_t *node, struct
 		} else if (!schema_is_mapping(t->scope, str_of(path))) {
 			unknown_key(t, name, prefix);
 		} else if (value->type != YAML_MAPPING_NODE) {
-			complain_type(t->config, value, path, "a mapping");
+			complain_type(t, value, path, "a mapping");
 		} else {
 			size_t len = strlen(path);
 			path[len] = '.';
@@ -180,13 +181,13 @@ static void read_pools(const struct target *t, const yaml_node_t *node)
 {
 	struct settings *s = &t->config->settings;
 	if (node->type != YAML_SEQUENCE_NODE) {
-		complain_type(t->config, node, "pools", "a list");
+		complain_type(t, node, "pools", "a list");
 		return;
 	}
 	size_t n = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
 	s->pools = arena_alloc(&t->config->arena, n ? n * sizeof *s->pools : 1);
 	if (!s->pools || n > POOLS_MAX) {
-		complain(t->config, node, "pools", "the list is too long");
+		complain(t, node, "pools", "the list is too long");
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -197,7 +198,7 @@ static void read_pools(const struct target *t, const yaml_node_t *node)
 		if (item->type == YAML_MAPPING_NODE)
 			read_mapping(&pool, item, STR(""));
 		else
-			complain_type(t->config, item, "pools", "a mapping");
+			complain_type(t, item, "pools", "a mapping");
 	}
 }
 
@@ -208,7 +209,7 @@ static void read_fleet(const struct target *t, const yaml_node_t *node)
 	if (node->type == YAML_MAPPING_NODE)
 		read_mapping(&fleet, node, STR(""));
 	else
-		complain_type(t->config, node, "fleet", "a mapping");
+		complain_type(t, node, "fleet", "a mapping");
 }
 
 /* ---- the document ---- */
@@ -235,8 +236,9 @@ static void syntax_error(struct config *c, const yaml_parser_t *parser, const ch
 		parser->problem ? parser->problem : "out of memory", *context ? " " : "", context);
 }
 
-static bool parse_document(struct config *c, const char *text, size_t len)
+static bool parse_document(const struct target *t, const char *text, size_t len)
 {
+	struct config *c = t->config;
 	yaml_parser_t parser;
 	yaml_document_t second;
 	if (!yaml_parser_initialize(&parser)) {
@@ -251,7 +253,7 @@ static bool parse_document(struct config *c, const char *text, size_t len)
 	}
 	const yaml_node_t *root = yaml_document_get_root_node(&second);
 	if (root)
-		complain(c, root, "", "a second document: there can be only one");
+		complain(t, root, "", "a second document: there can be only one");
 	yaml_document_delete(&second);
 	yaml_parser_delete(&parser);
 	return !root;
@@ -268,12 +270,12 @@ bool config_read_text(struct config *c, const char *name, const char *text, size
 		return false;
 	}
 	str_copy(c->source->name, sizeof c->source->name, str_of(name));
-	if (!parse_document(c, text, len))
-		return false;
 	top.doc = &c->source->doc;
+	if (!parse_document(&top, text, len))
+		return false;
 	const yaml_node_t *root = yaml_document_get_root_node(top.doc);
 	if (root && root->type != YAML_MAPPING_NODE)
-		complain_type(c, root, "", "a mapping (listen: …)");
+		complain_type(&top, root, "", "a mapping (listen: …)");
 	else if (root)
 		read_mapping(&top, root, STR(""));
 	return c->n_errors == errors_before;

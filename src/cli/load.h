@@ -6,7 +6,7 @@
  */
 #pragma once
 #include "base/list.h"
-#include "cli/client.h"
+#include "cli/agent.h"
 #include "cli/locate.h"
 #include "cli/report.h"
 

@@ -28,7 +28,7 @@ struct job {
 
 struct load_client {
 	struct load *load; /* borrowed */
-	struct client http;
+	struct agent http;
 	enum asked asked;
 	uint64_t sent_us, pause_us;
 	struct io_timer pause;
@@ -70,12 +70,12 @@ static void ask(struct load_client *c, enum asked asked)
 	c->asked = asked;
 	if (asked == ASKED_RESULT) {
 		struct job *job = CONTAINER_OF(list_first(&c->jobs), struct job, node);
-		client_request(&c->http, "GET", job->result_path, NULL, STR(""), TIMEOUT_US);
+		agent_request(&c->http, "GET", job->result_path, NULL, STR(""), TIMEOUT_US);
 		return;
 	}
 	c->load->sent++;
 	c->sent_us = c->load->io->now_us;
-	client_request(&c->http, "POST", s->target.path, s->text ? "text/plain; charset=utf-8" : NULL,
+	agent_request(&c->http, "POST", s->target.path, s->text ? "text/plain; charset=utf-8" : NULL,
 		str_of(s->text), TIMEOUT_US);
 }
 
@@ -148,7 +148,7 @@ static void take_message(struct load_client *c, struct str body)
 	json_decref(root);
 }
 
-static void on_job_answer(struct load_client *c, const struct client_answer *answer)
+static void on_job_answer(struct load_client *c, const struct agent_answer *answer)
 {
 	struct load *l = c->load;
 	if (!answer->status) {
@@ -163,12 +163,12 @@ static void on_job_answer(struct load_client *c, const struct client_answer *ans
 }
 
 /* 409 without the job's own mark: it is not over yet (a container's 409 comes with the mark). */
-static bool is_not_over(const struct client_answer *answer)
+static bool is_not_over(const struct agent_answer *answer)
 {
 	return answer->status == 409 && !http_field_named(answer->head, STR("Berth-Job-State"));
 }
 
-static void on_result_answer(struct load_client *c, const struct client_answer *answer)
+static void on_result_answer(struct load_client *c, const struct agent_answer *answer)
 {
 	struct load *l = c->load;
 	struct job *job = CONTAINER_OF(list_first(&c->jobs), struct job, node);
@@ -187,7 +187,7 @@ static void on_result_answer(struct load_client *c, const struct client_answer *
 	next(c);
 }
 
-static void on_answer(struct client *http, const struct client_answer *answer)
+static void on_answer(struct agent *http, const struct agent_answer *answer)
 {
 	struct load_client *c = CONTAINER_OF(http, struct load_client, http);
 	if (c->asked == ASKED_JOB)
@@ -205,7 +205,7 @@ static void finish(struct load *l)
 		list_for_each_safe (node, &c->jobs)
 			drop_job(c, CONTAINER_OF(node, struct job, node));
 		io_timer_stop(l->io, &c->pause);
-		client_finish(&c->http);
+		agent_finish(&c->http);
 	}
 	free(l->clients);
 	io_epoll_destroy(l->io);
@@ -228,7 +228,7 @@ int load_run(const struct load_settings *settings, struct report *report)
 		c->pause_us = POLL_MIN_US / 2;
 		c->pause.on_timer = on_pause_over;
 		list_init(&c->jobs);
-		client_init(&c->http, l.io, &settings->target.addr, settings->target.host, on_answer);
+		agent_init(&c->http, l.io, &settings->target.addr, settings->target.host, on_answer);
 	}
 	uint64_t started_us = l.io->now_us;
 	for (uint32_t i = 0; i < settings->clients; i++)

@@ -1,6 +1,6 @@
 /* berth status: what runs where, and how long the queue is. */
+#include "cli/agent.h"
 #include "cli/cli.h"
-#include "cli/client.h"
 #include "cli/locate.h"
 #include "cli/value.h"
 
@@ -108,9 +108,9 @@ static bool print_table(const char *body, size_t len)
 
 static int show(const struct command *cmd, const struct io_addr *admin, bool json)
 {
-	char why[CLIENT_WHY], address[IO_ADDR_TEXT], *body;
+	char why[AGENT_WHY], address[IO_ADDR_TEXT], *body;
 	size_t len;
-	int status = client_get(admin, "/status", TIMEOUT_US, &body, &len, why);
+	int status = agent_get(admin, "/status", TIMEOUT_US, &body, &len, why);
 	io_addr_print(admin, true, address);
 	if (!status) {
 		cli_complain(cmd,

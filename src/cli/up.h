@@ -4,7 +4,7 @@
  * left──▶ OVER └───────────────────────┴── signal, or a container that cannot start ──▲
  */
 #pragma once
-#include "cli/client.h"
+#include "cli/agent.h"
 #include "cli/output.h"
 #include "cli/server.h"
 #include "fleet/fleet.h"
@@ -18,7 +18,7 @@ struct up {
 	int exit_code;
 	bool quiet;
 	struct output output;
-	struct client self; /* asks the own admin listener whether all are ready */
+	struct agent self; /* asks the own admin listener whether all are ready */
 	struct io_timer ask_again;
 };
 

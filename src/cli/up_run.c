@@ -149,7 +149,7 @@ static void publish(const struct up *u)
 		log_warning("%s; berth status and berth down will not find this fleet", error);
 }
 
-static void on_report(struct client *self, const struct client_answer *answer)
+static void on_report(struct agent *self, const struct agent_answer *answer)
 {
 	struct up *u = CONTAINER_OF(self, struct up, self);
 	const struct config *c = u->server.config;
@@ -173,7 +173,7 @@ static void on_report(struct client *self, const struct client_answer *answer)
 static void ask(struct io_timer *t)
 {
 	struct up *u = CONTAINER_OF(t, struct up, ask_again);
-	client_request(&u->self, "GET", "/status", NULL, STR(""), ASK_TIMEOUT_US);
+	agent_request(&u->self, "GET", "/status", NULL, STR(""), ASK_TIMEOUT_US);
 }
 
 /* The gateway, before containers that all listen. */
@@ -189,7 +189,7 @@ static bool begin_serving(struct up *u)
 	bool ok = reactor_admin_addr(u->server.reactor, &admin);
 	CHECK(ok);
 	u->phase = UP_CHECKING;
-	client_init(&u->self, u->server.io, &admin, "localhost", on_report);
+	agent_init(&u->self, u->server.io, &admin, "localhost", on_report);
 	u->ask_again.on_timer = ask;
 	ask(&u->ask_again);
 	return true;
@@ -215,7 +215,7 @@ static void serve(struct up *u)
 	}
 	run_loop(u);
 	io_timer_stop(u->server.io, &u->ask_again);
-	client_finish(&u->self);
+	agent_finish(&u->self);
 	reactor_destroy(u->server.reactor);
 	u->server.reactor = NULL;
 }

@@ -36,15 +36,19 @@ static const struct unit bytes_units[] = {
 static bool with_unit(struct str text, const struct unit *units, size_t n, uint64_t *ret)
 {
 	size_t digits = 0;
-	uint64_t number;
+	uint64_t number, product;
 	while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9')
 		digits++;
 	if (!str_to_u64((struct str){ text.ptr, digits }, &number))
 		return false;
 	struct str name = str_skip(text, digits);
 	for (size_t i = 0; i < n; i++) {
-		if (str_eq(name, str_of(units[i].name)))
-			return !__builtin_mul_overflow(number, units[i].factor, ret);
+		if (!str_eq(name, str_of(units[i].name)))
+			continue;
+		if (__builtin_mul_overflow(number, units[i].factor, &product))
+			return false;
+		*ret = product;
+		return true;
 	}
 	return false;
 }

@@ -94,17 +94,18 @@ class Program:
         compiled = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
 
         def found():
+            running = self.is_running
+            if not running:
+                self._read_out()
             match = compiled.search(self.output)
-            assert match or self.is_running or self._is_read_out(), f"ended without it: {self.output}"
-            assert match or self.is_running, f"exit code {self.process.returncode}, no {compiled.pattern!r} in: {self.output}"
+            assert match or running, f"exit code {self.process.returncode}, no {compiled.pattern!r} in: {self.output}"
             return match
 
         return wait_until(found, f"{compiled.pattern!r} in the output", patience)
 
-    def _is_read_out(self):
+    def _read_out(self):
         for reader in self._readers:
-            reader.join(1)
-        return True
+            reader.join(PATIENCE)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -113,8 +114,7 @@ class Program:
     def wait(self, patience=PATIENCE):
         """The exit code; all output is read then."""
         code = self.process.wait(patience)
-        for reader in self._readers:
-            reader.join(patience)
+        self._read_out()
         return code
 
     def stop(self):

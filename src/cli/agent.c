@@ -1,0 +1,297 @@
+#include "cli/agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- bytes ---- */
+
+static bool append(struct bytes *b, struct str s)
+{
+	if (b->cap - b->len < s.len) {
+		size_t cap = b->cap ? b->cap : 1024;
+		while (cap - b->len < s.len)
+			cap *= 2;
+		char *ptr = realloc(b->ptr, cap);
+		if (!ptr)
+			return false;
+		b->ptr = ptr;
+		b->cap = cap;
+	}
+	if (s.len)
+		memcpy(b->ptr + b->len, s.ptr, s.len);
+	b->len += s.len;
+	return true;
+}
+
+static void drop_first(struct bytes *b, size_t n)
+{
+	memmove(b->ptr, b->ptr + n, b->len - n);
+	b->len -= n;
+}
+
+/* ---- the end of a request ---- */
+
+static void end(struct agent *a, const struct agent_answer *answer, bool keep)
+{
+	io_timer_stop(a->io, &a->timer);
+	if (!keep)
+		io_close(a->io, &a->stream);
+	a->busy = false;
+	a->on_answer(a, answer);
+}
+
+static void fail(struct agent *a, const char *why)
+{
+	end(a, &(struct agent_answer){ .why = why }, false);
+}
+
+static void succeed(struct agent *a, bool keep)
+{
+	/* The next request, made in on_answer, starts a new body: this one is put aside until then. */
+	struct bytes body = a->body;
+	struct http_head head = a->head;
+	struct bytes in = a->in; /* which head's slices point into */
+	struct agent_answer answer = { .status = head.status, .head = &head, .body = { body.ptr, body.len } };
+	a->body = (struct bytes){ 0 };
+	a->in = (struct bytes){ 0 };
+	end(a, &answer, keep);
+	free(body.ptr);
+	free(in.ptr);
+}
+
+/* ---- receiving ---- */
+
+/* Reads a head from what is there; interim ones are dropped (RFC 9110 §15.2). */
+static enum parse_status take_head(struct agent *a)
+{
+	for (;;) {
+		enum parse_status r =
+			http_parse_response(a->in.ptr, a->in.len, AGENT_HEAD_MAX, HTTP_GET, &a->head);
+		if (r != PARSE_OK)
+			return r;
+		if (a->head.status >= 200 || a->head.status == 101)
+			return PARSE_OK;
+		drop_first(&a->in, a->head.bytes);
+	}
+}
+
+static void take_body(struct agent *a, const char *bytes, size_t n)
+{
+	while (n || http_body_is_done(&a->reader)) {
+		size_t used;
+		struct str payload;
+		enum parse_status r = http_body_feed(&a->reader, bytes, n, &used, &payload);
+		bytes += used;
+		n -= used;
+		if (r == PARSE_BAD) {
+			fail(a, "the answer's body is broken");
+			return;
+		}
+		if (a->body.len + payload.len > AGENT_BODY_MAX || !append(&a->body, payload)) {
+			fail(a, "the answer is too long");
+			return;
+		}
+		if (r == PARSE_OK) {
+			succeed(a, n == 0 && a->head.keep_alive && a->head.framing != FRAMING_CLOSE);
+			return;
+		}
+	}
+}
+
+static void on_recv(struct io_stream *s, const char *bytes, size_t n)
+{
+	struct agent *a = CONTAINER_OF(s, struct agent, stream);
+	if (!a->busy) { /* nobody asked */
+		io_close(a->io, s);
+		return;
+	}
+	if (a->head_done) {
+		take_body(a, bytes, n);
+		return;
+	}
+	if (!append(&a->in, (struct str){ bytes, n })) {
+		fail(a, "out of memory");
+		return;
+	}
+	switch (take_head(a)) {
+	case PARSE_MORE:
+		return;
+	case PARSE_BAD:
+		fail(a, parse_error_text(a->head.error));
+		return;
+	case PARSE_OK:
+		a->head_done = true;
+		http_body_init(&a->reader, &a->head);
+		take_body(a, a->in.ptr + a->head.bytes, a->in.len - a->head.bytes);
+		return;
+	}
+}
+
+static void on_eof(struct io_stream *s)
+{
+	struct agent *a = CONTAINER_OF(s, struct agent, stream);
+	if (!a->busy)
+		io_close(a->io, s);
+	else if (a->head_done && a->head.framing == FRAMING_CLOSE)
+		succeed(a, false);
+	else
+		fail(a, "the connection was closed before the answer was complete");
+}
+
+static void on_error(struct io_stream *s, int err)
+{
+	struct agent *a = CONTAINER_OF(s, struct agent, stream);
+	if (a->busy)
+		fail(a, strerror(-err));
+	else
+		io_close(a->io, s);
+}
+
+static void on_timer(struct io_timer *t)
+{
+	struct agent *a = CONTAINER_OF(t, struct agent, timer);
+	fail(a, a->failed ? strerror(-a->failed) : "no answer in time");
+}
+
+/* ---- sending ---- */
+
+/* What could not be sent at once is reported by the timer, in a later turn. */
+static void fail_later(struct agent *a, int err)
+{
+	a->failed = err;
+	io_timer_set(a->io, &a->timer, a->io->now_us + 1);
+}
+
+static void send_rest(struct agent *a)
+{
+	struct iovec iov = { a->out.ptr + a->sent, a->out.len - a->sent };
+	if (iov.iov_len == 0)
+		return;
+	ssize_t n = io_send(a->io, &a->stream, &iov, 1);
+	if (n < 0)
+		fail_later(a, (int)n);
+	else
+		a->sent += (size_t)n;
+}
+
+static void on_ready_to_send(struct io_stream *s)
+{
+	send_rest(CONTAINER_OF(s, struct agent, stream));
+}
+
+static const struct io_stream_ops stream_ops = {
+	.on_recv = on_recv,
+	.on_eof = on_eof,
+	.on_error = on_error,
+	.on_writable = on_ready_to_send,
+	.on_connect = on_ready_to_send,
+};
+
+void agent_init(struct agent *a, struct io *io, const struct io_addr *addr, const char *host,
+	agent_answer_fn *on_answer)
+{
+	memset(a, 0, sizeof *a);
+	a->io = io;
+	a->addr = *addr;
+	a->host = host;
+	a->on_answer = on_answer;
+	a->stream.fd = -1;
+	a->timer.on_timer = on_timer;
+}
+
+void agent_finish(struct agent *a)
+{
+	io_timer_stop(a->io, &a->timer);
+	io_close(a->io, &a->stream);
+	free(a->out.ptr);
+	free(a->in.ptr);
+	free(a->body.ptr);
+}
+
+static bool write_request(
+	struct agent *a, const char *method, const char *path, const char *content_type, struct str body)
+{
+	char head[2048];
+	int n = snprintf(head, sizeof head,
+		"%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: berth/" BERTH_VERSION "\r\n", method, path,
+		a->host);
+	if (n >= 0 && (size_t)n < sizeof head && content_type)
+		n += snprintf(head + n, sizeof head - (size_t)n, "Content-Type: %s\r\n", content_type);
+	if (n >= 0 && (size_t)n < sizeof head && strcmp(method, "GET") != 0)
+		n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %zu\r\n", body.len);
+	return n >= 0 && (size_t)n < sizeof head && append(&a->out, (struct str){ head, (size_t)n }) &&
+		append(&a->out, STR("\r\n")) && append(&a->out, body);
+}
+
+void agent_request(struct agent *a, const char *method, const char *path, const char *content_type,
+	struct str body, uint64_t timeout_us)
+{
+	CHECK(!a->busy);
+	a->busy = true;
+	a->head_done = false;
+	a->failed = 0;
+	a->sent = a->out.len = a->in.len = a->body.len = 0;
+	io_timer_set(a->io, &a->timer, a->io->now_us + timeout_us);
+	if (!write_request(a, method, path, content_type, body)) {
+		fail_later(a, -ENAMETOOLONG);
+	} else if (io_is_open(&a->stream)) {
+		send_rest(a);
+	} else {
+		int r = io_connect(a->io, &a->stream, &a->addr, &stream_ops);
+		if (r < 0)
+			fail_later(a, r);
+	}
+}
+
+/* ---- one request in a loop of its own ---- */
+
+struct single {
+	struct agent agent;
+	int status;
+	char *why;
+	struct bytes body;
+};
+
+static void on_single_answer(struct agent *a, const struct agent_answer *answer)
+{
+	struct single *s = CONTAINER_OF(a, struct single, agent);
+	s->status = answer->status;
+	if (!answer->status)
+		str_copy(s->why, AGENT_WHY, str_of(answer->why));
+	else if (!append(&s->body, answer->body)) {
+		s->status = 0;
+		str_copy(s->why, AGENT_WHY, STR("out of memory"));
+	}
+	io_stop(a->io);
+}
+
+int agent_get(const struct io_addr *addr, const char *path, uint64_t timeout_us, char **ret_body,
+	size_t *ret_len, char why[AGENT_WHY])
+{
+	char host[IO_ADDR_TEXT];
+	struct single s = { .why = why };
+	struct io *io = io_epoll_create();
+	if (!io) {
+		str_copy(why, AGENT_WHY, str_of(strerror(errno)));
+		return 0;
+	}
+	io_addr_print(addr, true, host);
+	agent_init(&s.agent, io, addr, addr->sa.sa_family == AF_UNIX ? "localhost" : host, on_single_answer);
+	agent_request(&s.agent, "GET", path, NULL, STR(""), timeout_us);
+	int r = io_epoll_run(io);
+	if (r < 0) {
+		s.status = 0;
+		str_copy(why, AGENT_WHY, str_of(strerror(-r)));
+	}
+	agent_finish(&s.agent);
+	io_epoll_destroy(io);
+	if (s.status) {
+		*ret_body = s.body.ptr;
+		*ret_len = s.body.len;
+	} else {
+		free(s.body.ptr);
+	}
+	return s.status;
+}
