@@ -65,11 +65,11 @@ static bool accept_head(struct conn *c, const struct http_head *head)
 {
 	const struct worker *w = c->worker;
 	if (c->route == ROUTE_RUN_MODEL && !w->model->has_text) {
+		const struct signature *s = &w->model->signature;
+		char inputs[320];
 		REFUSE(c, PROBLEM_NOT_IMPLEMENTED,
-			"/run_model feeds one text, and this model does not take one: POST "
-			"/v2/models/%s/infer instead, "
-			"for what GET /v2/models/%s lists",
-			w->model->name, w->model->name);
+			"/run_model feeds one text, and this model takes %s: use POST /v2/models/%s/infer",
+			tensor_specs_print(s->inputs, s->n_inputs, inputs, sizeof inputs), w->model->name);
 		return false;
 	}
 	if (head->framing == FRAMING_LENGTH && head->content_length > w->options->max_body) {

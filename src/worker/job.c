@@ -75,7 +75,8 @@ bool job_run(struct job *job, struct model_run *run, const struct OrtValue *cons
 	if (job->run_us == 0)
 		job->run_us = 1;
 	if (code)
-		return job_fail(job, code == ORT_INVALID_ARGUMENT ? PROBLEM_BAD_REQUEST : PROBLEM_INTERNAL,
+		return job_fail(job,
+			code == ORT_CODE_INVALID_ARGUMENT ? PROBLEM_BAD_REQUEST : PROBLEM_INTERNAL,
 			"the model failed on this input: %s", why.text);
 	return true;
 }

@@ -91,17 +91,19 @@ static void say_what_is_served(const struct program *p)
 	printf("berth-worker: listening on %s, model %s (%s), slots %u\n", io_addr_print(&addr, true, where),
 		m->name, m->has_text ? "text" : "tensors", o->slots);
 	if (!m->has_text) {
-		char input[160];
-		const struct tensor_spec *first = m->signature.inputs;
-		printf("berth-worker: /run_model cannot feed this model (%u inputs%s%s%s%s); "
-		       "POST /v2/models/%s/infer can\n",
-			m->signature.n_inputs, m->signature.n_inputs ? ", the first: " : "",
-			m->signature.n_inputs ? first->name : "", m->signature.n_inputs ? " " : "",
-			m->signature.n_inputs ? tensor_spec_print(first, input, sizeof input) : "", m->name);
+		char inputs[320];
+		printf("berth-worker: /run_model cannot feed this model (it takes %s): use POST "
+		       "/v2/models/%s/infer\n",
+			tensor_specs_print(m->signature.inputs, m->signature.n_inputs, inputs, sizeof inputs),
+			m->name);
 	}
-	if (o->delay_us)
-		printf("berth-worker: each run is delayed by %llu ms, give or take %u %%\n",
-			(unsigned long long)(o->delay_us / 1000), o->delay_jitter);
+	if (o->delay_us) {
+		printf("berth-worker: each run is delayed by %llu ms",
+			(unsigned long long)(o->delay_us / 1000));
+		if (o->delay_jitter)
+			printf(", give or take %u %%", o->delay_jitter);
+		putchar('\n');
+	}
 	fflush(stdout);
 }
 

@@ -30,13 +30,13 @@ struct OrtApiBase {
 };
 
 /* Values of the interface's enums that are in use. */
-enum { ORT_LOG_FATAL = 4 };        /* OrtLoggingLevel */
-enum { ORT_INVALID_ARGUMENT = 2 }; /* OrtErrorCode */
-enum { ORT_RUN_SEQUENTIAL = 0 };   /* ExecutionMode */
-enum { ORT_OPTIMIZE_ALL = 99 };    /* GraphOptimizationLevel */
-enum { ORT_IS_TENSOR = 1 };        /* ONNXType */
-enum { ORT_ALLOCATOR_DEVICE = 0 }; /* OrtAllocatorType */
-enum { ORT_MEMORY_DEFAULT = 0 };   /* OrtMemType */
+enum { ORT_LOG_FATAL = 4 };             /* OrtLoggingLevel */
+enum { ORT_CODE_INVALID_ARGUMENT = 2 }; /* OrtErrorCode */
+enum { ORT_RUN_SEQUENTIAL = 0 };        /* ExecutionMode */
+enum { ORT_OPTIMIZE_ALL = 99 };         /* GraphOptimizationLevel */
+enum { ORT_IS_TENSOR = 1 };             /* ONNXType */
+enum { ORT_ALLOCATOR_DEVICE = 0 };      /* OrtAllocatorType */
+enum { ORT_MEMORY_DEFAULT = 0 };        /* OrtMemType */
 
 /* X(place, result, name, parameters) */
 #define ORT_FUNCTIONS(X)                                                                                     \

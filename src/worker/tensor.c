@@ -27,6 +27,19 @@ const char *tensor_spec_print(const struct tensor_spec *spec, char *text, size_t
 	return text;
 }
 
+const char *tensor_specs_print(const struct tensor_spec *specs, uint32_t n, char *text, size_t size)
+{
+	size_t len = 0;
+	text[0] = '\0';
+	for (uint32_t i = 0; i < n && len < size; i++) {
+		char one[128];
+		int more = snprintf(text + len, size - len, "%s%s %s", i ? ", " : "", specs[i].name,
+			tensor_spec_print(&specs[i], one, sizeof one));
+		len += more > 0 ? (size_t)more : 0;
+	}
+	return text;
+}
+
 int tensor_spec_find(const struct tensor_spec *specs, uint32_t n, struct str name)
 {
 	for (uint32_t i = 0; i < n; i++) {

@@ -31,6 +31,9 @@ void signature_finish(struct signature *s);
 /* "FP32 [1,3,-1]", cut off where it does not fit; returns text. */
 const char *tensor_spec_print(const struct tensor_spec *spec, char *text, size_t size);
 
+/* "a FP32 [-1,3], b INT64 []", cut off likewise; returns text. */
+const char *tensor_specs_print(const struct tensor_spec *specs, uint32_t n, char *text, size_t size);
+
 /* Index of the one with this name, or -1. */
 int tensor_spec_find(const struct tensor_spec *specs, uint32_t n, struct str name);
 
