@@ -13,7 +13,7 @@ endif
 ## Use
 build/berth: ## builds build/berth and build/berth-worker (plain `make`)
 	$(Q)tools/setup --for build
-	$(Q)tools/build build
+	$(Q)tools/build build "berth berth-worker"
 
 run: build/berth ## starts the fleet in the foreground; ARGS="..." goes to `berth up`; Ctrl-C ends it
 	$(Q)tools/setup --for run
@@ -24,7 +24,8 @@ demo: build/berth ## a fleet with slow containers, 100 requests from 5 clients, 
 	$(Q)tools/demo
 
 ## Tests
-check: build/berth ## a minute: unit tests, include lines, a short simulation
+check: ## a minute: unit tests, include lines, a short simulation
+	$(Q)tools/setup --for build
 	$(Q)tools/run-tests check
 
 test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 60 s of simulation
