@@ -268,7 +268,7 @@ static void on_stop_timer(struct io_timer *t)
 		f->events->on_stopped(f->user);
 		return;
 	}
-	log_warning("%zu containers did not end in time and are killed", f->n - count(f, GONE));
+	log_warning("containers that did not end in time and are killed: %zu", f->n - count(f, GONE));
 	kill_all(f);
 }
 
