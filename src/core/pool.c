@@ -6,68 +6,83 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void container_init(struct container *c, struct pool *p, uint32_t index, uint32_t slots_each)
+void pool_init(struct pool *p, const struct pool_limits *limits)
 {
-	*c = (struct container){
-		.pool = p,
-		.slot = p->slots + (size_t)index * slots_each,
-		.n_slots = slots_each,
-		.index = index,
-		.state = CONTAINER_STARTING,
-		.backoff_us = p->limits.backoff_min_us,
-	};
-	for (int state = 0; state < SLOT_STATES; state++)
-		list_init(&c->slots[state]);
-	for (uint32_t i = 0; i < slots_each; i++) {
-		struct slot *s = &c->slot[i];
-		*s = (struct slot){ .container = c, .state = SLOT_DOWN, .index = index * slots_each + i };
-		list_push_back(&c->slots[SLOT_DOWN], &s->node);
-		list_push_back(&p->lacking, &s->pool_node);
-	}
-}
-
-int pool_init(struct pool *p, uint32_t n_containers, uint32_t slots_each, const struct pool_limits *limits)
-{
-	*p = (struct pool){
-		.limits = *limits,
-		.n_containers = n_containers,
-		.n_slots = n_containers * slots_each,
-		.by_load_len = slots_each,
-		.lowest = slots_each,
-		.next_number = 1,
-	};
+	*p = (struct pool){ .limits = *limits, .lowest = POOL_SLOTS_MAX, .next_number = 1 };
 	order_init(&p->queue);
 	list_init(&p->serving);
 	list_init(&p->lacking);
-	p->containers = calloc(n_containers + 1, sizeof *p->containers);
-	p->slots = calloc((size_t)p->n_slots + 1, sizeof *p->slots);
-	p->by_load = calloc(slots_each, sizeof *p->by_load);
-	if (!p->containers || !p->slots || !p->by_load) {
-		pool_finish(p);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < slots_each; i++)
+	for (uint32_t i = 0; i < POOL_SLOTS_MAX; i++)
 		list_init(&p->by_load[i]);
-	for (uint32_t i = 0; i < n_containers; i++)
-		container_init(&p->containers[i], p, i, slots_each);
-	return 0;
 }
 
 void pool_finish(struct pool *p)
 {
 	order_finish(&p->queue);
+	for (uint32_t i = 0; i < p->n_containers; i++)
+		free(p->containers[i]);
 	free(p->containers);
-	free(p->slots);
-	free(p->by_load);
 	*p = (struct pool){ 0 };
+}
+
+static int make_room(struct pool *p)
+{
+	if (p->n_containers < p->cap_containers)
+		return 0;
+	uint32_t cap = p->cap_containers ? p->cap_containers * 2 : 8;
+	struct container **list = realloc(p->containers, cap * sizeof *list);
+	if (!list)
+		return -ENOMEM;
+	p->containers = list;
+	p->cap_containers = cap;
+	return 0;
+}
+
+struct container *pool_add(struct pool *p, uint32_t n_slots)
+{
+	CHECK(n_slots >= 1 && n_slots <= POOL_SLOTS_MAX);
+	struct container *c = make_room(p) == 0 ? calloc(1, sizeof *c + n_slots * sizeof *c->slot) : NULL;
+	if (!c)
+		return NULL;
+	c->pool = p;
+	c->n_slots = n_slots;
+	c->state = CONTAINER_STARTING;
+	c->backoff_us = p->limits.backoff_min_us;
+	for (int state = 0; state < SLOT_STATES; state++)
+		list_init(&c->slots[state]);
+	for (uint32_t i = 0; i < n_slots; i++) {
+		struct slot *s = &c->slot[i];
+		s->container = c;
+		s->state = SLOT_DOWN;
+		list_push_back(&c->slots[SLOT_DOWN], &s->node);
+		list_push_back(&p->lacking, &s->pool_node);
+	}
+	if (n_slots > p->highest)
+		p->highest = n_slots;
+	c->index = p->n_containers;
+	p->containers[p->n_containers++] = c;
+	return c;
+}
+
+void pool_remove(struct container *c)
+{
+	struct pool *p = c->pool;
+	CHECK(container_is_at_rest(c) && p->containers[c->index] == c);
+	if (c->available)
+		list_remove(&p->by_load[c->load], &c->node);
+	for (uint32_t i = 0; i < c->n_slots; i++)
+		list_remove(c->slot[i].serving ? &p->serving : &p->lacking, &c->slot[i].pool_node);
+	p->containers[c->index] = p->containers[--p->n_containers];
+	p->containers[c->index]->index = c->index;
+	free(c);
 }
 
 /* The container with the fewest slots taken, the longest unused among equals; NULL when none is available. */
 static struct container *least_busy(struct pool *p)
 {
-	while (p->lowest < p->by_load_len && list_empty(&p->by_load[p->lowest]))
+	while (p->lowest < p->highest && list_empty(&p->by_load[p->lowest]))
 		p->lowest++;
-	if (p->lowest == p->by_load_len)
+	if (p->lowest >= p->highest)
 		return NULL;
 	return CONTAINER_OF(list_first(&p->by_load[p->lowest]), struct container, node);
 }
@@ -96,7 +111,7 @@ static bool has_hope(const struct pool *p)
 	if (p->serving.len)
 		return true;
 	for (uint32_t i = 0; i < p->n_containers; i++) {
-		if (p->containers[i].state != CONTAINER_DOWN)
+		if (p->containers[i]->state != CONTAINER_DOWN)
 			return true;
 	}
 	return false;
@@ -214,9 +229,11 @@ uint64_t pool_eta_us(const struct pool *p, uint32_t position)
 
 /* ---- checks ---- */
 
-static void check_container(const struct container *c)
+/* Returns how many of its slots serve. */
+static uint32_t check_container(const struct container *c, uint32_t index)
 {
-	uint32_t sum = 0;
+	uint32_t sum = 0, serving = 0;
+	CHECK(c->index == index);
 	for (int state = 0; state < SLOT_STATES; state++) {
 		uint32_t n = 0;
 		list_for_each (node, &c->slots[state]) {
@@ -226,6 +243,7 @@ static void check_container(const struct container *c)
 			CHECK(!s->ticket || state == SLOT_BUSY || state == SLOT_CONNECTING);
 			CHECK(state != SLOT_BUSY || (s->connected && !!s->ticket != s->probing));
 			n++;
+			serving += s->serving;
 		}
 		CHECK(n == c->slots[state].len);
 		sum += n;
@@ -233,6 +251,7 @@ static void check_container(const struct container *c)
 	CHECK(sum == c->n_slots);
 	CHECK(c->available == (c->state == CONTAINER_UP && !c->draining && c->slots[SLOT_FREE].len > 0));
 	CHECK(c->available == list_linked(&c->node));
+	return serving;
 }
 
 void pool_check(const struct pool *p)
@@ -240,10 +259,8 @@ void pool_check(const struct pool *p)
 	uint64_t bytes = 0, last = 0;
 	uint32_t rank = 0, serving = 0;
 	for (uint32_t i = 0; i < p->n_containers; i++)
-		check_container(&p->containers[i]);
-	for (uint32_t i = 0; i < p->n_slots; i++)
-		serving += p->slots[i].serving;
-	CHECK(serving == p->serving.len && serving + p->lacking.len == p->n_slots);
+		serving += check_container(p->containers[i], i);
+	CHECK(serving == p->serving.len);
 	for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
 		const struct ticket *t = ticket_of(e);
 		CHECK(t->state == TICKET_WAITING && t->number > last && t->number < p->next_number);
@@ -257,11 +274,10 @@ void pool_check(const struct pool *p)
 
 void pool_check_turn(const struct pool *p)
 {
-	CHECK(p->serving.len + p->lacking.len == p->n_slots);
 	CHECK(order_len(&p->queue) <=
-		p->limits.queue_max + p->n_slots); /* those that came back are let in again */
+		p->limits.queue_max + pool_slots(p)); /* those that came back are let in again */
 	if (order_len(&p->queue) == 0)
 		return;
-	for (uint32_t load = p->lowest; load < p->by_load_len; load++)
+	for (uint32_t load = p->lowest; load < p->highest; load++)
 		CHECK(list_empty(&p->by_load[load]));
 }

@@ -38,7 +38,7 @@ struct slot {
 	bool serving;   /* pool_node is on pool->serving */
 	bool connected; /* its kept-alive connection is open */
 	bool probing;   /* BUSY with a health probe, which has no ticket */
-	uint32_t index; /* within its pool, from 0: the shell's own arrays */
+	void *shell;    /* borrowed: the shell's own object beside it */
 };
 
 enum container_state {
@@ -51,17 +51,19 @@ struct container {
 	struct pool *pool;     /* borrowed: the owner */
 	struct list_node node; /* on pool->by_load[busy slots] while available */
 	struct list slots[SLOT_STATES];
-	struct slot *slot; /* owned by the pool: n_slots in a row */
 	uint32_t n_slots;
-	uint32_t index; /* within its pool, from 0 */
+	uint32_t index; /* in pool->containers: changes when another is removed */
+	void *shell;    /* borrowed: the shell's own object beside it */
 	enum container_state state;
 	bool draining;  /* gets nothing new */
 	bool available; /* on pool->by_load[load] */
+	bool returning; /* was down: gets its slots back one by one, with each good answer */
 	uint32_t load;  /* slots taken when it was put there */
 	uint32_t failures_in_a_row;
 	uint64_t backoff_us;         /* the next pause */
 	uint64_t retry_at_us;        /* while DOWN */
 	uint64_t requests, failures; /* since the start */
+	struct slot slot[];          /* n_slots of them */
 };
 
 enum ticket_state { TICKET_NEW, TICKET_WAITING, TICKET_RUNNING, TICKET_OVER };
@@ -85,14 +87,16 @@ struct pool_limits {
 	uint64_t backoff_min_us, backoff_max_us;
 };
 
+enum { POOL_SLOTS_MAX = 256 }; /* of one container */
+
 struct pool {
 	struct pool_limits limits;
-	struct container *containers; /* owned */
-	uint32_t n_containers, n_slots;
-	struct slot *slots;   /* owned */
-	struct list *by_load; /* owned; by_load[k]: available containers with k slots taken, longest unused
-				 first */
-	uint32_t by_load_len, lowest; /* no container is on a list below `lowest` */
+	struct container **containers; /* owned, each as well */
+	uint32_t n_containers, cap_containers;
+	struct list by_load[POOL_SLOTS_MAX]; /* by_load[k]: available containers with k slots taken, longest
+						unused first */
+	uint32_t lowest;                     /* no container is on a list below it */
+	uint32_t highest;                    /* the most slots that a container has had */
 	struct list serving; /* slots that are connecting, free or busy on containers that are up and not
 				draining */
 	struct list lacking; /* all others */
@@ -103,12 +107,22 @@ struct pool {
 	uint64_t started, finished; /* tickets that were dispatched; that came to an end on a slot */
 };
 
-/* n_containers ≥ 0 with slots_each ≥ 1 each, all STARTING with DOWN slots. 0 or -ENOMEM. */
-MUST_USE int pool_init(
-	struct pool *p, uint32_t n_containers, uint32_t slots_each, const struct pool_limits *limits);
+/* Without containers. */
+void pool_init(struct pool *p, const struct pool_limits *limits);
 
-/* Nothing may wait. */
+/* Nothing may wait. The containers go with it. */
 void pool_finish(struct pool *p);
+
+/* A new container, STARTING, with 1 ≤ n_slots ≤ POOL_SLOTS_MAX slots, all DOWN. NULL without memory. */
+MUST_USE struct container *pool_add(struct pool *p, uint32_t n_slots);
+
+/* Takes it out for good. It must be at rest: container_is_at_rest. */
+void pool_remove(struct container *c);
+
+static inline uint32_t pool_slots(const struct pool *p)
+{
+	return p->serving.len + p->lacking.len;
+}
 
 /* ---- admission ---- */
 
@@ -191,7 +205,8 @@ struct slot *container_check(struct container *c);
  */
 struct slot *container_retry(struct container *c);
 
-/* The probe was answered well, or a request was: all its slots are usable. */
+/* It can be connected, or its probe was answered well. At the start all its slots are usable at once; one
+ * that was down begins with a single one. */
 void container_up(struct container *c);
 
 /* Takes it out at once; FREE slots are DOWN (their connections are the shell's to close). Sets retry_at_us.
@@ -207,6 +222,12 @@ void container_drain(struct container *c, bool draining);
 static inline uint32_t container_in_flight(const struct container *c)
 {
 	return c->slots[SLOT_BUSY].len + c->slots[SLOT_ZOMBIE].len;
+}
+
+/* No slot is in use or connecting. */
+static inline bool container_is_at_rest(const struct container *c)
+{
+	return c->slots[SLOT_FREE].len + c->slots[SLOT_DOWN].len == c->n_slots;
 }
 
 /* ---- checks ---- */

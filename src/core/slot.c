@@ -72,6 +72,15 @@ void container_refile(struct container *c)
 	container_file(c);
 }
 
+/* One more slot of a container that has come back. */
+static void give_back(struct container *c)
+{
+	struct list_node *n = list_first(&c->slots[SLOT_DOWN]);
+	if (n)
+		slot_set_state(CONTAINER_OF(n, struct slot, node), SLOT_FREE);
+	c->returning = c->slots[SLOT_DOWN].len > 0;
+}
+
 /* Weight 1/16: some dozen answers until a change of pace shows. */
 static void count_service_time(struct pool *p, uint64_t took_us)
 {
@@ -99,10 +108,13 @@ void slot_answered(struct slot *s, bool connected, uint64_t now_us)
 	}
 	s->probing = false;
 	c->failures_in_a_row = 0;
+	c->backoff_us = p->limits.backoff_min_us;
 	if (was_probe)
 		container_up(c);
 	s->connected = connected && c->state != CONTAINER_DOWN;
 	slot_set_state(s, c->state == CONTAINER_DOWN ? SLOT_DOWN : SLOT_FREE);
+	if (c->returning && c->state == CONTAINER_UP)
+		give_back(c);
 }
 
 void slot_connected(struct slot *s, bool probe_first, uint64_t now_us)
@@ -185,14 +197,14 @@ struct slot *container_retry(struct container *c)
 
 void container_up(struct container *c)
 {
-	c->failures_in_a_row = 0;
-	c->backoff_us = c->pool->limits.backoff_min_us;
 	if (c->state == CONTAINER_UP)
 		return;
+	c->returning = c->state == CONTAINER_DOWN;
+	c->failures_in_a_row = 0;
 	c->state = CONTAINER_UP;
 	container_refile(c);
-	list_for_each_safe (n, &c->slots[SLOT_DOWN])
-		slot_set_state(CONTAINER_OF(n, struct slot, node), SLOT_FREE);
+	while (!c->returning && c->slots[SLOT_DOWN].len)
+		give_back(c);
 }
 
 void container_down(struct container *c, uint64_t now_us)

@@ -1,5 +1,6 @@
 /* admin: the listener for operators. Reached over loopback or a unix socket; guarded against pages in a
  * browser on the same machine. */
+#include "gateway/backend.h"
 #include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "gateway/intake.h"
@@ -50,7 +51,7 @@ static void describe_pool(struct json *j, struct route *route)
 	uint64_t eta_us = pool_eta_us(p, order_len(&p->queue) + 1);
 	for (uint32_t i = 0; i < p->n_containers; i++) {
 		for (int s = 0; s < SLOT_STATES; s++)
-			sums[s] += p->containers[i].slots[s].len;
+			sums[s] += p->containers[i]->slots[s].len;
 	}
 	json_open(j, '{');
 	json_key(j, "name");
@@ -85,8 +86,8 @@ static void describe_pool(struct json *j, struct route *route)
 	for (uint32_t i = 0; i < p->n_containers; i++) {
 		json_open(j, '{');
 		json_key(j, "name");
-		json_string(j, str_of(route->settings->containers[i].name));
-		status_write_container(route, &p->containers[i], j);
+		json_string(j, str_of(backend_of(p->containers[i])->settings.name));
+		status_write_container(route, p->containers[i], j);
 		json_close(j, '}');
 	}
 	json_close(j, ']');

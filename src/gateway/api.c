@@ -216,11 +216,11 @@ static void handle_queue(struct client *c)
 		struct pool *p = &r->routes[i].pool;
 		uint32_t waiting = order_len(&p->queue), busy = 0;
 		for (uint32_t k = 0; k < p->n_containers; k++)
-			busy += container_in_flight(&p->containers[k]);
+			busy += container_in_flight(p->containers[k]);
 		json_open(j, '{');
 		key_str(j, "name", str_of(r->routes[i].settings->name));
 		key_u64(j, "waiting", waiting);
-		key_u64(j, "slots", p->n_slots);
+		key_u64(j, "slots", pool_slots(p));
 		key_u64(j, "busy", busy);
 		key_eta(j, pool_forecast(p, 0) == ADMIT_DISPATCH ? 0 : pool_eta_us(p, waiting + 1));
 		json_close(j, '}');
@@ -240,8 +240,8 @@ void api_readyz(struct client *c)
 		const struct pool *p = &r->routes[i].pool;
 		all += p->n_containers;
 		for (uint32_t k = 0; k < p->n_containers; k++) {
-			up += p->containers[k].state == CONTAINER_UP;
-			draining += p->containers[k].draining;
+			up += p->containers[k]->state == CONTAINER_UP;
+			draining += p->containers[k]->draining;
 		}
 	}
 	bool ready = up > 0 && !r->draining;

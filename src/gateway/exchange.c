@@ -2,9 +2,9 @@
 
 #include "base/rand.h"
 #include "gateway/access_log.h"
+#include "gateway/backend.h"
 #include "gateway/client.h"
 #include "gateway/reactor.h"
-#include "gateway/upstream.h"
 #include "http/write.h"
 
 #include <errno.h>
@@ -234,7 +234,7 @@ static void begin_running(struct exchange *ex, struct slot *s)
 		ex->job->state = JOB_RUNNING;
 		ex->job->started_wall_us = r->io->wall_us;
 	}
-	upstream_dispatch(&ex->route->upstreams[s->index], ex);
+	upstream_dispatch(upstream_of(s), ex);
 }
 
 /* Memory that it takes while it waits: what is in a spool file does not count. */

@@ -1,6 +1,7 @@
 #include "gateway/metrics.h"
 
 #include "gateway/access_log.h"
+#include "gateway/backend.h"
 #include "gateway/reactor.h"
 
 #include "base/log.h"
@@ -131,7 +132,7 @@ static void slots(struct reactor *r, struct json *j)
 		uint32_t sum[SLOT_STATES] = { 0 };
 		for (uint32_t c = 0; c < p->n_containers; c++) {
 			for (int s = 0; s < SLOT_STATES; s++)
-				sum[s] += p->containers[c].slots[s].len;
+				sum[s] += p->containers[c]->slots[s].len;
 		}
 		for (int s = 0; s < SLOT_STATES; s++)
 			line(j, "berth_slots{pool=\"%s\",state=\"%s\"} %u", r->routes[i].settings->name,
@@ -147,8 +148,8 @@ static void containers(struct reactor *r, struct json *j, const char *name, cons
 		const struct route *route = &r->routes[i];
 		for (uint32_t c = 0; c < route->pool.n_containers; c++)
 			line(j, "%s{pool=\"%s\",container=\"%s\"} %llu", name, route->settings->name,
-				route->settings->containers[c].name,
-				(unsigned long long)value(&route->pool.containers[c]));
+				backend_of(route->pool.containers[c])->settings.name,
+				(unsigned long long)value(route->pool.containers[c]));
 	}
 }
 

@@ -2,11 +2,10 @@
 
 #include "base/log.h"
 #include "gateway/access_log.h"
+#include "gateway/backend.h"
 #include "gateway/client.h"
 #include "gateway/exchange.h"
-#include "gateway/probe.h"
 #include "gateway/status_file.h"
-#include "gateway/upstream.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -101,11 +100,10 @@ static int routes_create(struct reactor *r)
 		};
 		route->reactor = r;
 		route->settings = ps;
-		err = pool_init(&route->pool, (uint32_t)ps->n_containers, ps->slots, &limits);
-		if (err == 0) {
-			r->n_routes++;
-			err = upstreams_init(route);
-		}
+		pool_init(&route->pool, &limits);
+		r->n_routes++;
+		for (size_t k = 0; k < ps->n_containers && err == 0; k++)
+			err = backend_add(route, &ps->containers[k]);
 	}
 	free(order);
 	return err;
@@ -300,7 +298,8 @@ static void routes_destroy(struct reactor *r)
 			ticket_withdraw(&ex->ticket);
 			exchange_bury(ex);
 		}
-		upstreams_finish(&r->routes[i]);
+		for (uint32_t k = 0; k < p->n_containers; k++)
+			backend_destroy(backend_of(p->containers[k]));
 	}
 	empty_graveyards(r);
 	for (uint32_t i = 0; i < r->n_routes; i++)

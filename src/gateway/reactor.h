@@ -27,8 +27,6 @@ struct route {
 	struct reactor *reactor;              /* borrowed: the owner */
 	const struct pool_settings *settings; /* borrowed */
 	struct pool pool;
-	struct upstream *upstreams; /* owned; [pool.n_slots], by slot->index */
-	struct watcher *watchers;   /* owned; [pool.n_containers], by container->index */
 	struct route_metrics metrics;
 };
 

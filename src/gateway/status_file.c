@@ -1,6 +1,7 @@
 #include "gateway/status_file.h"
 
 #include "base/log.h"
+#include "gateway/backend.h"
 #include "gateway/reactor.h"
 #include "gateway/settings.h"
 
@@ -37,7 +38,7 @@ static void key_str(struct json *j, const char *key, const char *v)
 
 void status_write_container(const struct route *route, const struct container *c, struct json *j)
 {
-	const struct container_settings *cs = &route->settings->containers[c->index];
+	const struct container_settings *cs = &backend_of(c)->settings;
 	char ip[IO_ADDR_TEXT], whole[IO_ADDR_TEXT];
 	io_addr_print(&cs->addr, false, ip);
 	io_addr_print(&cs->addr, true, whole);
@@ -60,9 +61,9 @@ void status_write(struct reactor *r, struct json *j)
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		const struct route *route = &r->routes[i];
 		for (uint32_t k = 0; k < route->pool.n_containers; k++) {
-			json_key(j, route->settings->containers[k].name);
+			json_key(j, backend_of(route->pool.containers[k])->settings.name);
 			json_open(j, '{');
-			status_write_container(route, &route->pool.containers[k], j);
+			status_write_container(route, route->pool.containers[k], j);
 			json_close(j, '}');
 		}
 	}

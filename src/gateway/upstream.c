@@ -8,8 +8,8 @@
 #include "gateway/upstream.h"
 
 #include "base/log.h"
+#include "gateway/backend.h"
 #include "gateway/exchange.h"
-#include "gateway/probe.h"
 #include "gateway/reactor.h"
 
 #include <errno.h>
@@ -26,7 +26,12 @@ static const struct io_stream_ops upstream_ops;
 
 static struct reactor *reactor_of(const struct upstream *u)
 {
-	return u->route->reactor;
+	return u->backend->route->reactor;
+}
+
+static const struct pool_settings *settings_of(const struct upstream *u)
+{
+	return u->backend->route->settings;
 }
 
 static void forget_answer(struct upstream *u)
@@ -60,11 +65,11 @@ static void note_container(struct upstream *u, enum container_state before)
 		return;
 	for (uint32_t i = 0; c->state == CONTAINER_DOWN && i < c->n_slots;
 		i++) { /* the core took these out: their connections go */
-		struct upstream *other = &u->route->upstreams[c->slot[i].index];
+		struct upstream *other = upstream_of(&c->slot[i]);
 		if (other->slot->state == SLOT_DOWN && other->phase == UPSTREAM_IDLE)
 			close_stream(other);
 	}
-	watcher_state_changed(&u->route->watchers[c->index], before);
+	backend_state_changed(u->backend, before);
 }
 
 static struct exchange *detach(struct upstream *u)
@@ -94,18 +99,17 @@ static int slot_loss_of(enum failure failure)
 /* The connection is of no more use. what: for the log, NULL when it is nothing to speak of. */
 static void upstream_failed(struct upstream *u, enum failure failure, const char *what)
 {
-	struct route *route = u->route;
+	struct route *route = u->backend->route;
 	enum container_state before = u->slot->container->state;
 	if (what && before == CONTAINER_UP)
-		log_warning(
-			"%s: %s", watcher_container(&route->watchers[u->slot->container->index])->name, what);
+		log_warning("%s: %s", u->backend->settings.name, what);
 	close_stream(u);
 	forget_answer(u);
 	struct exchange *ex = detach(u);
 	struct ticket *t =
 		slot_lost(u->slot, (enum slot_loss)slot_loss_of(failure), reactor_of(u)->io->now_us);
 	note_container(u, before);
-	watcher_retry_later(&route->watchers[u->slot->container->index]);
+	backend_retry_later(u->backend);
 	if (t)
 		exchange_failed(ex, failure); /* back in the queue, if it may be */
 	else if (ex)
@@ -118,7 +122,7 @@ static void upstream_failed(struct upstream *u, enum failure failure, const char
 static void set_deadline(struct upstream *u, uint64_t after_us)
 {
 	struct reactor *r = reactor_of(u);
-	uint64_t due = r->io->now_us + after_us, last = u->asked_us + u->route->settings->timeouts.total_us;
+	uint64_t due = r->io->now_us + after_us, last = u->asked_us + settings_of(u)->timeouts.total_us;
 	io_timer_set(r->io, &u->timer, due < last ? due : last);
 }
 
@@ -177,7 +181,7 @@ static void ask(struct upstream *u)
 	struct reactor *r = reactor_of(u);
 	u->phase = UPSTREAM_HEAD;
 	u->asked_us = r->io->now_us;
-	set_deadline(u, u->route->settings->timeouts.first_byte_us);
+	set_deadline(u, settings_of(u)->timeouts.first_byte_us);
 	if (send_request(u) < 0) {
 		u->got_bytes = false;
 		io_timer_set(r->io, &u->timer, r->io->now_us); /* on_timer sees that nothing was sent */
@@ -189,8 +193,7 @@ static void ask(struct upstream *u)
 static void start_connect(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
-	const struct container_settings *cs =
-		watcher_container(&u->route->watchers[u->slot->container->index]);
+	const struct container_settings *cs = &u->backend->settings;
 	u->phase = UPSTREAM_CONNECTING;
 	u->proven = false;
 	u->asked_us = r->io->now_us;
@@ -200,7 +203,7 @@ static void start_connect(struct upstream *u)
 		io_timer_set(r->io, &u->timer, r->io->now_us);
 		return;
 	}
-	io_timer_set(r->io, &u->timer, r->io->now_us + u->route->settings->timeouts.connect_us);
+	io_timer_set(r->io, &u->timer, r->io->now_us + settings_of(u)->timeouts.connect_us);
 }
 
 void upstream_dispatch(struct upstream *u, struct exchange *ex)
@@ -223,11 +226,10 @@ void upstream_connect(struct upstream *u)
 void upstream_probe(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
-	struct str text = watcher_probe_text(
-		&u->route->watchers[u->slot->container->index], r->scratch, sizeof r->scratch);
+	struct str text = backend_probe_text(u->backend, r->scratch, sizeof r->scratch);
 	u->phase = UPSTREAM_HEAD;
 	u->asked_us = r->io->now_us;
-	io_timer_set(r->io, &u->timer, r->io->now_us + u->route->settings->health.timeout_us);
+	io_timer_set(r->io, &u->timer, r->io->now_us + settings_of(u)->health.timeout_us);
 	struct iovec iov = { (char *)(uintptr_t)text.ptr, text.len };
 	ssize_t sent = io_send(r->io, &u->stream, &iov, 1);
 	u->sent_all = true;
@@ -246,7 +248,7 @@ static bool probe_is_well(int status)
 static void upstream_answered(struct upstream *u, bool keep, struct answer_part *part)
 {
 	struct reactor *r = reactor_of(u);
-	struct route *route = u->route;
+	struct route *route = u->backend->route;
 	struct exchange *ex = detach(u);
 	struct container *c = u->slot->container;
 	enum container_state before = c->state;
@@ -256,7 +258,7 @@ static void upstream_answered(struct upstream *u, bool keep, struct answer_part 
 		return;
 	}
 	if (probed)
-		watcher_probed(&route->watchers[c->index], u->status);
+		backend_probed(u->backend, u->status);
 	keep = keep && u->sent_all;
 	if (keep) {
 		u->phase = UPSTREAM_IDLE;
@@ -411,8 +413,7 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 		take_answer(u, NULL, bytes, n);
 		break;
 	case UPSTREAM_IDLE: /* an answer to nothing */
-		log_warning("%s: sent bytes that nobody asked for",
-			watcher_container(&u->route->watchers[u->slot->container->index])->name);
+		log_warning("%s: sent bytes that nobody asked for", u->backend->settings.name);
 		close_stream(u);
 		slot_disconnected(u->slot);
 		break;
@@ -422,7 +423,7 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 	}
 	if (u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) {
 		if (u->got_bytes && !u->zombie)
-			set_deadline(u, u->route->settings->timeouts.idle_us);
+			set_deadline(u, settings_of(u)->timeouts.idle_us);
 	}
 }
 
@@ -431,7 +432,7 @@ static void idle_ended(struct upstream *u)
 {
 	close_stream(u);
 	slot_disconnected(u->slot);
-	watcher_check_soon(&u->route->watchers[u->slot->container->index]);
+	backend_check_soon(u->backend);
 }
 
 static void ended(struct upstream *u, const char *how)
@@ -488,7 +489,7 @@ static void on_connect(struct io_stream *s)
 	struct reactor *r = reactor_of(u);
 	struct container *c = u->slot->container;
 	enum container_state before = c->state;
-	slot_connected(u->slot, u->route->settings->health.path != NULL, r->io->now_us);
+	slot_connected(u->slot, settings_of(u)->health.path != NULL, r->io->now_us);
 	u->phase = UPSTREAM_IDLE;
 	io_timer_set(r->io, &u->timer, r->io->now_us + UNPROVEN_IDLE_US);
 	if (u->slot->ticket) {
@@ -497,7 +498,7 @@ static void on_connect(struct io_stream *s)
 		upstream_probe(u);
 	}
 	note_container(u, before);
-	route_pump(u->route);
+	route_pump(u->backend->route);
 }
 
 static void on_timer(struct io_timer *t)
@@ -535,7 +536,7 @@ static void on_timer(struct io_timer *t)
 		return;
 	}
 	bool first = u->phase == UPSTREAM_HEAD;
-	bool whole = r->io->now_us >= u->asked_us + u->route->settings->timeouts.total_us;
+	bool whole = r->io->now_us >= u->asked_us + settings_of(u)->timeouts.total_us;
 	if (u->exchange)
 		exchange_timed_out(u->exchange,
 			whole ? "the answer is not complete (timeouts.total is over)"
@@ -558,7 +559,7 @@ void upstream_give_up(struct upstream *u)
 		u->paused = false;
 		io_recv_pause(r->io, &u->stream, false);
 	}
-	io_timer_set(r->io, &u->timer, r->io->now_us + u->route->settings->timeouts.total_us);
+	io_timer_set(r->io, &u->timer, r->io->now_us + settings_of(u)->timeouts.total_us);
 }
 
 void upstream_pause(struct upstream *u)
@@ -591,36 +592,16 @@ static const struct io_stream_ops upstream_ops = {
 	.on_connect = on_connect,
 };
 
-int upstreams_init(struct route *route)
+void upstream_init(struct upstream *u, struct backend *b, struct slot *s)
 {
-	struct pool *p = &route->pool;
-	route->upstreams = calloc((size_t)p->n_slots + 1, sizeof *route->upstreams);
-	route->watchers = calloc((size_t)p->n_containers + 1, sizeof *route->watchers);
-	if (!route->upstreams || !route->watchers)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < p->n_slots; i++) {
-		struct upstream *u = &route->upstreams[i];
-		u->stream.fd = -1;
-		u->route = route;
-		u->slot = &p->slots[i];
-		u->timer.on_timer = on_timer;
-	}
-	for (uint32_t i = 0; i < p->n_containers; i++)
-		watcher_start(&route->watchers[i], route, &p->containers[i]);
-	return 0;
+	*u = (struct upstream){ .stream = { .fd = -1 }, .backend = b, .slot = s };
+	u->timer.on_timer = on_timer;
 }
 
-void upstreams_finish(struct route *route)
+void upstream_finish(struct upstream *u)
 {
-	for (uint32_t i = 0; route->upstreams && i < route->pool.n_slots; i++) {
-		struct upstream *u = &route->upstreams[i];
-		close_stream(u);
-		forget_answer(u);
-		if (u->exchange)
-			exchange_bury(detach(u));
-	}
-	for (uint32_t i = 0; route->watchers && i < route->pool.n_containers; i++)
-		io_timer_stop(route->reactor->io, &route->watchers[i].timer);
-	free(route->upstreams);
-	free(route->watchers);
+	close_stream(u);
+	forget_answer(u);
+	if (u->exchange)
+		exchange_bury(detach(u));
 }

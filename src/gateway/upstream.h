@@ -1,6 +1,6 @@
-/* upstream: a slot's kept-alive connection to its container, and the watch over containers.
+/* upstream: a slot's kept-alive connection to its container.
  *
- * Owns:   the streams; one struct upstream a slot for the reactor's life.
+ * Owns:   the stream. One struct upstream for each slot, as long as its container is known.
  * Rule:   when an answer's last byte is in, the slot's next request goes out before the answer is passed on.
  */
 #pragma once
@@ -9,8 +9,8 @@
 #include "http/parse.h"
 #include "io/io.h"
 
+struct backend;
 struct exchange;
-struct route;
 
 enum upstream_phase {
 	UPSTREAM_CLOSED,
@@ -23,7 +23,7 @@ enum upstream_phase {
 struct upstream {
 	struct io_stream stream;
 	struct io_timer timer;
-	struct route *route;       /* borrowed: the owner */
+	struct backend *backend;   /* borrowed: the owner */
 	struct slot *slot;         /* borrowed */
 	struct exchange *exchange; /* borrowed; NULL when idle or probing */
 	enum upstream_phase phase;
@@ -41,9 +41,10 @@ struct upstream {
 	int status; /* of the answer at hand */
 };
 
-/* Prepares upstreams and watchers; the first tries are made in the first turn. 0 or -ENOMEM. */
-MUST_USE int upstreams_init(struct route *route);
-void upstreams_finish(struct route *route);
+void upstream_init(struct upstream *u, struct backend *b, struct slot *s);
+
+/* Closes it; an exchange that is with it is buried. */
+void upstream_finish(struct upstream *u);
 
 /* The core has matched them: sends the request, or connects for it. */
 void upstream_dispatch(struct upstream *u, struct exchange *ex);

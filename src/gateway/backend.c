@@ -1,0 +1,146 @@
+#include "gateway/backend.h"
+
+#include "base/log.h"
+#include "base/rand.h"
+#include "gateway/exchange.h"
+#include "gateway/reactor.h"
+#include "http/write.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* The interval with ±10 % of jitter, so that containers are not probed in step. */
+static uint64_t next_probe_us(const struct backend *b)
+{
+	uint64_t interval = b->route->settings->health.interval_us;
+	return interval - interval / 10 + rand_below(&b->route->reactor->rand, interval / 5 + 1);
+}
+
+static void arm(struct backend *b, uint64_t due_us)
+{
+	io_timer_set(b->route->reactor->io, &b->timer, due_us);
+}
+
+static void probe_idle(struct backend *b)
+{
+	bool check = b->check;
+	b->check = false;
+	if (b->route->settings->health.path) {
+		struct slot *s = container_probe(b->container);
+		if (s && s->state == SLOT_BUSY)
+			upstream_probe(upstream_of(s));
+		else if (s)
+			upstream_connect(upstream_of(s));
+	} else if (check) {
+		struct slot *s = container_check(b->container);
+		if (s)
+			upstream_connect(upstream_of(s));
+	}
+}
+
+static void on_watch(struct io_timer *t)
+{
+	struct backend *b = CONTAINER_OF(t, struct backend, timer);
+	uint64_t now_us = b->route->reactor->io->now_us;
+	if (b->container->state == CONTAINER_UP) {
+		probe_idle(b);
+		if (b->route->settings->health.path)
+			arm(b, now_us + next_probe_us(b));
+		return;
+	}
+	if (b->container->state == CONTAINER_DOWN && b->container->retry_at_us > now_us) {
+		arm(b, b->container->retry_at_us);
+		return;
+	}
+	struct slot *s = container_retry(b->container);
+	if (s)
+		upstream_connect(upstream_of(s));
+	else /* one is being tried, or still at an old request: look again */
+		arm(b, now_us + b->route->settings->health.backoff_min_us);
+}
+
+int backend_add(struct route *route, const struct container_settings *settings)
+{
+	uint32_t slots = route->settings->slots;
+	struct container *c = pool_add(&route->pool, slots);
+	struct backend *b = c ? calloc(1, sizeof *b + slots * sizeof *b->upstreams) : NULL;
+	if (!b) {
+		if (c)
+			pool_remove(c);
+		return -ENOMEM;
+	}
+	b->settings = *settings;
+	b->route = route;
+	b->container = c;
+	b->timer.on_timer = on_watch;
+	c->shell = b;
+	for (uint32_t i = 0; i < slots; i++) {
+		upstream_init(&b->upstreams[i], b, &c->slot[i]);
+		c->slot[i].shell = &b->upstreams[i];
+	}
+	arm(b, route->reactor->io->now_us);
+	reactor_changed(route->reactor);
+	return 0;
+}
+
+void backend_destroy(struct backend *b)
+{
+	for (uint32_t i = 0; i < b->container->n_slots; i++)
+		upstream_finish(&b->upstreams[i]);
+	io_timer_stop(b->route->reactor->io, &b->timer);
+	free(b);
+}
+
+void backend_state_changed(struct backend *b, enum container_state before)
+{
+	const struct container *c = b->container;
+	if (c->state == CONTAINER_UP) {
+		if (before == CONTAINER_DOWN)
+			log_info("%s: up again", b->settings.name);
+		if (b->route->settings->health.path)
+			arm(b, b->route->reactor->io->now_us + next_probe_us(b));
+	} else if (c->state == CONTAINER_DOWN) {
+		if (before == CONTAINER_UP)
+			log_warning("%s: down, tried again in %llu ms", b->settings.name,
+				(unsigned long long)(c->retry_at_us - b->route->reactor->io->now_us) / 1000);
+	}
+	backend_retry_later(b);
+}
+
+void backend_retry_later(struct backend *b)
+{
+	if (b->container->state == CONTAINER_DOWN)
+		arm(b, b->container->retry_at_us);
+}
+
+void backend_probed(struct backend *b, int status)
+{
+	if (status < 300 || b->warned)
+		return;
+	b->warned = true;
+	log_warning("%s: answers %d to its health check %s; it counts as alive", b->settings.name, status,
+		b->route->settings->health.path);
+}
+
+void backend_check_soon(struct backend *b)
+{
+	b->check = true;
+	if (b->container->state == CONTAINER_UP)
+		arm(b, b->route->reactor->io->now_us);
+}
+
+struct str backend_probe_text(const struct backend *b, char *buf, size_t size)
+{
+	struct writer text;
+	char host[IO_ADDR_TEXT];
+	const struct container_settings *cs = &b->settings;
+	io_addr_print(&cs->addr, true, host);
+	writer_init(&text, buf, size);
+	write_lit(&text, "GET ");
+	write_str(&text, str_of(b->route->settings->health.path));
+	write_lit(&text, " HTTP/1.1\r\nHost: ");
+	write_str(&text, cs->addr.sa.sa_family == AF_UNIX ? STR("localhost") : str_of(host));
+	write_lit(&text, "\r\nUser-Agent: berth/" BERTH_VERSION "\r\n\r\n");
+	CHECK(!text.overflow);
+	return (struct str){ buf, writer_len(&text) };
+}

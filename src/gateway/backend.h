@@ -1,0 +1,57 @@
+/* backend: what the shell keeps of a container, and the watch over it: tries it while it is down, probes it
+ * while it is idle.
+ *
+ * A probe takes a slot like a request, and only of a container with nothing in flight: a model server that
+ * infers on its only thread is busy then, not dead, and its requests' time-outs watch it. Owns:   the
+ * upstreams, one for each slot.
+ */
+#pragma once
+#include "base/str.h"
+#include "core/pool.h"
+#include "gateway/settings.h"
+#include "gateway/upstream.h"
+#include "io/io.h"
+
+struct route;
+
+struct backend {
+	struct container_settings settings;
+	struct route *route;         /* borrowed: the owner */
+	struct container *container; /* borrowed */
+	struct io_timer timer;       /* the next try or probe */
+	bool warned;                 /* of a probe that is answered 404, 405 or 501 */
+	bool check;                  /* a kept-alive connection has ended: is it still there? */
+	bool leaving;                /* draining, and removed once it is at rest */
+	struct upstream upstreams[]; /* by slot: container->n_slots */
+};
+
+/* A container joins the pool; it is tried in the next turn. -ENOMEM. */
+MUST_USE int backend_add(struct route *route, const struct container_settings *settings);
+
+/* Closes its connections, and forgets it and its container. Exchanges that are with it are buried. */
+void backend_destroy(struct backend *b);
+
+static inline struct backend *backend_of(const struct container *c)
+{
+	return c->shell;
+}
+
+static inline struct upstream *upstream_of(const struct slot *s)
+{
+	return s->shell;
+}
+
+/* The container's state was `before`. */
+void backend_state_changed(struct backend *b, enum container_state before);
+
+/* After a failure: while the container is DOWN it is tried again at its retry_at_us. */
+void backend_retry_later(struct backend *b);
+
+/* A probe was answered, alive. */
+void backend_probed(struct backend *b, int status);
+
+/* An idle connection has ended: connects again to see whether the container is there. */
+void backend_check_soon(struct backend *b);
+
+/* The probe's request, into buf. */
+struct str backend_probe_text(const struct backend *b, char *buf, size_t size);
