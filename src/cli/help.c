@@ -52,7 +52,7 @@ static const void *base_of(const struct command *cmd, const struct config *defau
 
 static void print_option(const struct key *key, const void *base)
 {
-	char flag[SCHEMA_FLAG], value[VALUE], doc[2 * VALUE];
+	char flag[SCHEMA_FLAG], value[VALUE], range[VALUE], doc[3 * VALUE];
 	const char *before = "", *after = "";
 	if (key->arg) {
 		before = key->fallback ? "[=" : " ";
@@ -60,8 +60,10 @@ static void print_option(const struct key *key, const void *base)
 	}
 	printf("%*s--%s%s%s%s\n", INDENT, "", schema_flag(key, flag), before, key->arg ? key->arg : "",
 		after);
-	if (*schema_print(key, base, value, sizeof value))
-		snprintf(doc, sizeof doc, "%s (default: %s).", key->doc, value);
+	schema_range(key, range, sizeof range);
+	schema_print(key, base, value, sizeof value);
+	if (*value)
+		snprintf(doc, sizeof doc, "%s (%s%sdefault %s).", key->doc, range, *range ? ", " : "", value);
 	else
 		snprintf(doc, sizeof doc, "%s.", key->doc);
 	print_words(str_of(doc), DOC_INDENT);

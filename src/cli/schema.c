@@ -91,7 +91,7 @@ static void store_number(const struct setter *s, uint64_t v)
 static bool set_number(const struct setter *s, struct str text)
 {
 	uint64_t v;
-	char least[VALUE_TEXT], most[VALUE_TEXT], range[2 * VALUE_TEXT + 16];
+	char range[2 * VALUE_TEXT + 16];
 	const struct key *key = s->key;
 	if (key->kind == KIND_DURATION && !value_duration(text, &v))
 		return refuse_value(s, "a time with a unit (250ms, 10s, 5m, 1h)", text);
@@ -99,11 +99,8 @@ static bool set_number(const struct setter *s, struct str text)
 		return refuse_value(s, "a size (64KiB, 10MB, 512)", text);
 	if (key->kind == KIND_NUMBER && !str_to_u64(text, &v))
 		return refuse_value(s, "a number", text);
-	if (v < key->least || v > key->most) {
-		snprintf(range, sizeof range, "%s to %s", print_number(key, key->least, least),
-			print_number(key, key->most, most));
-		return refuse_value(s, range, text);
-	}
+	if (v < key->least || v > key->most)
+		return refuse_value(s, schema_range(key, range, sizeof range), text);
 	store_number(s, v);
 	return true;
 }
@@ -307,4 +304,23 @@ const char *schema_print(const struct key *key, const void *base, char *text, si
 	}
 	snprintf(text, size, "%s", value);
 	return text;
+}
+
+const char *schema_range(const struct key *key, char *text, size_t size)
+{
+	char least[VALUE_TEXT], most[VALUE_TEXT];
+	text[0] = '\0';
+	if (key->kind == KIND_NUMBER || key->kind == KIND_SIZE || key->kind == KIND_DURATION)
+		snprintf(text, size, "%s to %s", print_number(key, key->least, least),
+			print_number(key, key->most, most));
+	return text;
+}
+
+const char *schema_name(const struct key *key, char name[SCHEMA_FLAG])
+{
+	const char *section = key->scope == SCOPE_POOL ? "pools[]."
+		: key->scope == SCOPE_FLEET            ? "fleet."
+						       : "";
+	snprintf(name, SCHEMA_FLAG, "%s%s", section, key->path);
+	return name;
 }

@@ -71,3 +71,9 @@ MUST_USE bool schema_set(const struct key *key, void *base, const struct str *te
 
 /* The value in the struct at `base` as it would be written, "" for an empty list; returns text. */
 const char *schema_print(const struct key *key, const void *base, char *text, size_t size);
+
+/* "1 to 10000" of a number, size or duration, "" of others; returns text. */
+const char *schema_range(const struct key *key, char *text, size_t size);
+
+/* "pools[].queue.max", "fleet.model"; returns name. */
+const char *schema_name(const struct key *key, char name[SCHEMA_FLAG]);

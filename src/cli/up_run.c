@@ -87,7 +87,7 @@ static void on_down(void *user, const struct fleet_container *c, const char *why
 static void on_line(void *user, const struct fleet_container *c, const char *line)
 {
 	struct up *u = user;
-	if (u->output.path || u->phase != UP_STARTING)
+	if (u->output.path || (u->phase != UP_STARTING && u->exit_code == EXIT_DONE))
 		output_write(&u->output, c->name, line);
 }
 

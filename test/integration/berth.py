@@ -69,13 +69,15 @@ class Program:
         self.command = [str(word) for word in command]
         self.env = {**os.environ, **(env or {})}
         self.cwd = cwd
+        self.pass_fds = ()
         self.process = None
         self._output = []
         self._readers = []
 
     def start(self):
         self.process = subprocess.Popen(self.command, env=self.env, cwd=self.cwd, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                                        pass_fds=self.pass_fds)
         reader = threading.Thread(target=self._output.extend, args=(self.process.stdout,), daemon=True)
         reader.start()
         self._readers.append(reader)

@@ -1,8 +1,12 @@
 """Fixtures: what a test starts with them is ended after it."""
 
+import os
+
 import pytest
 
 import berth as programs
+
+RUNTIMES = sorted((programs.ROOT / "node_modules").glob("sherpa-onnx-linux-*/libonnxruntime.so"))
 
 
 @pytest.fixture
@@ -10,7 +14,10 @@ def environment(tmp_path_factory):
     """The environment of a user of its own: no fleet of another test, or of yours, is found."""
     directory = tmp_path_factory.mktemp("runtime")
     directory.chmod(0o700)
-    return {"XDG_RUNTIME_DIR": str(directory)}
+    found = {"XDG_RUNTIME_DIR": str(directory)}
+    if "BERTH_ORT" not in os.environ and RUNTIMES:  # the build directory may be elsewhere
+        found["BERTH_ORT"] = str(RUNTIMES[0])
+    return found
 
 
 @pytest.fixture
@@ -38,6 +45,7 @@ def up(started, environment, tmp_path):
     def make():
         program = programs.Berth("up", cwd=tmp_path, env=environment)
         program.flag("workers", 1).flag("containers", 2).flag("base-port", 0)
+        program.flag("model", programs.ROOT / "models" / "spam")
         started.append(program)
         return program
     return make

@@ -1,0 +1,105 @@
+"""berth's words: usage, help, check, and the documents that quote them."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from berth import BUILD, ROOT
+
+COMMANDS = ["up", "down", "status", "serve", "load", "check"]
+SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES"]
+
+
+def test_version(run):
+    result = run("--version")
+    assert result.returncode == 0
+    assert re.fullmatch(r"berth \d+\.\d+\.\d+\n", result.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_in_the_order_of_a_manual_page(run, command):
+    result = run(command, "--help")
+    assert result.returncode == 0 and result.stderr == ""
+    assert re.findall(r"^[A-Z][A-Z ]+$", result.stdout, re.MULTILINE) == SECTIONS
+    assert max(map(len, result.stdout.splitlines())) <= 110
+
+
+def test_help_lists_the_commands(run):
+    result = run("--help")
+    assert result.returncode == 0
+    assert re.findall(r"^  (\w+) +\S.*$", result.stdout.split("COMMANDS")[1].split("EXIT")[0], re.MULTILINE) == COMMANDS
+
+
+def test_no_command_is_wrong_usage(run):
+    result = run()
+    assert result.returncode == 2 and result.stdout == "" and "COMMANDS" in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "line"), [
+    (["serv"], "berth: unknown command 'serv': did you mean 'serve'?"),
+    (["banana"], "berth: unknown command 'banana' (berth --help lists them)"),
+    (["serve", "--lisen=:80"], "berth serve: unknown option --lisen: did you mean --listen?"),
+    (["serve", "--bananas"], "berth serve: unknown option --bananas"),
+    (["serve", "--listen"], "berth serve: --listen needs a value"),
+    (["serve", "-x"], "berth serve: unknown option -x"),
+    (["load", "--wait=3"], "berth load: --wait=3 takes no value"),
+    (["load", "--requests", "0"], 'berth load: --requests: expected 1 to 10000000, found "0"'),
+    (["load", "--clients", "many"], 'berth load: --clients: expected a number, found "many"'),
+    (["load", "--wait", "--sync"], "berth load: --wait and --sync exclude each other: a synchronous answer is the result"),
+    (["load", "--url", "ftp://x"],
+     'berth load: "ftp://x" is no address that requests can be sent to: http://HOST[:PORT][/PATH]'),
+    (["serve", "what"], "berth serve: unexpected argument 'what' (berth serve --help)"),
+    (["check", "a", "b"], "berth check: unexpected argument 'b' (berth check --help)"),
+    (["status", "5"], "berth status: unexpected argument '5' (berth status --help)"),
+    (["status", "--watch", "soon"], 'berth status: --watch: expected a time (2, 500ms), found "soon"'),
+    (["status", "--admin", "there"], 'berth status: --admin: expected an address such as 127.0.0.1:9091, found "there"'),
+    (["serve"], 'berth serve: containers: the pool "default" has none: name their addresses, or start a fleet with berth up'),
+    (["serve", "--containers", "model-1:5000"],
+     'berth serve: --containers: "model-1:5000": host names are not resolved: write the address itself '
+     "(127.0.0.1:5000, [::1]:5000, unix:/path)"),
+    (["serve", "--containers", "127.0.0.1:1", "--queue-max", "x"], 'berth serve: --queue-max: expected a number, found "x"'),
+    (["serve", "--config", "none.yaml"], "berth serve: none.yaml: cannot read it: No such file or directory"),
+    (["up", "--workers", "0"], 'berth up: --workers: expected 1 to 250, found "0"'),
+])
+def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, line):
+    result = run(*arguments)
+    assert (result.stderr, result.stdout, result.returncode) == (line + "\n", "", 2)
+
+
+def test_check_says_what_a_good_file_describes(run, tmp_path):
+    (tmp_path / "berth.yaml").write_text("fleet: {workers: 4, containers: 2}\n")
+    assert run("check").stdout == "berth.yaml: ok: 1 pool, 8 containers\n"
+    (tmp_path / "two.yaml").write_text(
+        "pools:\n  - {name: a, containers: [127.0.0.1:1]}\n  - {name: b, match: {path_prefix: /b}, containers: [127.0.0.1:2]}\n")
+    assert run("check", "two.yaml").stdout == "two.yaml: ok: 2 pools, 2 containers\n"
+
+
+def test_check_prints_every_error_with_its_place(run, tmp_path):
+    (tmp_path / "berth.yaml").write_text("listn: 1\npools:\n  - name: spam\n    queue:\n      max: many\n")
+    result = run("check")
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "berth.yaml:1:1: unknown key 'listn': did you mean 'listen'?",
+        'berth.yaml:5:12: queue.max: expected a number, found "many"',
+    ]
+
+
+def test_check_of_a_file_that_is_not_there(run):
+    result = run("check")
+    assert result.returncode == 2
+    assert result.stderr == "berth.yaml: cannot read it: No such file or directory\n"
+
+
+def test_serve_prints_the_first_error_only(run, tmp_path):
+    (tmp_path / "berth.yaml").write_text("a: 1\nb: 2\n")
+    result = run("serve")
+    assert result.returncode == 2
+    assert result.stderr == "berth serve: berth.yaml:1:1: unknown key 'a' (and 1 more: berth check)\n"
+
+
+def test_the_documents_are_what_the_program_says():
+    result = subprocess.run([sys.executable, ROOT / "docs" / "generate", "--check", "--build", BUILD],
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
