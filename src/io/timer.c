@@ -1,12 +1,12 @@
 /* timer: levels of 64 places. A timer stands in the level of the highest group of six bits in which its tick
  * differs from the wheel's; so everything on level 0 is due before anything on level 1, and in each level the
- * lowest place that is taken is the next.
+ * lowest place that is taken is the next. There are levels for all bits that a tick can have.
  */
 #include "io/timer.h"
 
 #include <stdlib.h>
 
-enum { TICK_SHIFT = 10, GROUP_BITS = 6, PLACES = 1 << GROUP_BITS, LEVELS = 6 };
+enum { TICK_SHIFT = 10, GROUP_BITS = 6, PLACES = 1 << GROUP_BITS, LEVELS = 9 };
 
 struct io_wheel {
 	uint64_t tick;                           /* all timers stand after it */
@@ -42,21 +42,10 @@ static void unlink_timer(struct io_timer *t)
 
 static void place_timer(struct io_wheel *w, struct io_timer *t)
 {
-	uint64_t tick = (t->due_us + (1 << TICK_SHIFT) - 1) >> TICK_SHIFT;
-	uint64_t farthest = w->tick + (UINT64_C(1) << (GROUP_BITS * (LEVELS - 1)));
+	uint64_t tick = ((t->due_us - 1) >> TICK_SHIFT) + 1;
 	if (tick <= w->tick)
 		tick = w->tick + 1;
-	if (tick > farthest) /* it is placed again when that time comes */
-		tick = farthest;
 	unsigned level = (unsigned)(63 - __builtin_clzll(tick ^ w->tick)) / GROUP_BITS;
-	if (level >= LEVELS) { /* the highest groups roll over: wait at the last place of the top level */
-		level = LEVELS - 1;
-		tick = w->tick | ((UINT64_C(1) << (GROUP_BITS * LEVELS)) - 1);
-		if (tick == w->tick) {
-			tick++;
-			level = 0;
-		}
-	}
 	unsigned p = (unsigned)(tick >> (GROUP_BITS * level)) & (PLACES - 1);
 	struct list_node *at = &w->places[level][p];
 	t->tick = tick;
