@@ -59,6 +59,8 @@ struct container *pool_add(struct pool *p, uint32_t n_slots)
 	}
 	if (n_slots > p->highest)
 		p->highest = n_slots;
+	c->id = ++p->next_id;
+	c->rest_us = REST_MIN_US;
 	c->index = p->n_containers;
 	p->containers[p->n_containers++] = c;
 	return c;
@@ -77,14 +79,35 @@ void pool_remove(struct container *c)
 	free(c);
 }
 
+static struct container *first_of(const struct pool *p, uint32_t load)
+{
+	struct list_node *n = list_first(&p->by_load[load]);
+	return n ? CONTAINER_OF(n, struct container, node) : NULL;
+}
+
 /* The container with the fewest slots taken, the longest unused among equals; NULL when none is available. */
 static struct container *least_busy(struct pool *p)
 {
 	while (p->lowest < p->highest && list_empty(&p->by_load[p->lowest]))
 		p->lowest++;
-	if (p->lowest >= p->highest)
-		return NULL;
-	return CONTAINER_OF(list_first(&p->by_load[p->lowest]), struct container, node);
+	return p->lowest < p->highest ? first_of(p, p->lowest) : NULL;
+}
+
+/* Likewise, but another one than has failed this ticket, if there is another. */
+static struct container *least_busy_for(struct pool *p, const struct ticket *t)
+{
+	struct container *c = least_busy(p);
+	if (!c || c->id != t->avoid)
+		return c;
+	struct list_node *n = list_next(&p->by_load[p->lowest], &c->node);
+	if (n)
+		return CONTAINER_OF(n, struct container, node);
+	for (uint32_t load = p->lowest + 1; load < p->highest; load++) {
+		struct container *other = first_of(p, load);
+		if (other)
+			return other;
+	}
+	return c;
 }
 
 static struct slot *dispatch(struct pool *p, struct container *c, struct ticket *t, uint64_t now_us)
@@ -167,10 +190,10 @@ static void leave_queue(struct ticket *t)
 bool pool_match(struct pool *p, uint64_t now_us, struct ticket **ret_ticket, struct slot **ret_slot)
 {
 	struct order_entry *first = order_first(&p->queue);
-	struct container *c = first ? least_busy(p) : NULL;
+	struct ticket *t = first ? ticket_of(first) : NULL;
+	struct container *c = t ? least_busy_for(p, t) : NULL;
 	if (!c)
 		return false;
-	struct ticket *t = ticket_of(first);
 	leave_queue(t);
 	*ret_ticket = t;
 	*ret_slot = dispatch(p, c, t, now_us);
@@ -183,15 +206,20 @@ void ticket_withdraw(struct ticket *t)
 	t->state = TICKET_OVER;
 }
 
-void ticket_abandon(struct ticket *t)
+void ticket_abandon(struct ticket *t, bool settle)
 {
 	struct slot *s = t->slot;
 	CHECK(t->state == TICKET_RUNNING && s && s->ticket == t);
 	s->ticket = NULL;
 	t->slot = NULL;
 	t->state = TICKET_OVER;
-	if (s->state == SLOT_BUSY)
-		slot_set_state(s, SLOT_ZOMBIE);
+	if (s->state != SLOT_BUSY)
+		return;
+	slot_set_state(s, SLOT_ZOMBIE);
+	if (settle && !s->container->settling) {
+		s->container->settling = true;
+		container_refile(s->container);
+	}
 }
 
 int ticket_requeue(struct ticket *t)
@@ -249,7 +277,9 @@ static uint32_t check_container(const struct container *c, uint32_t index)
 		sum += n;
 	}
 	CHECK(sum == c->n_slots);
-	CHECK(c->available == (c->state == CONTAINER_UP && !c->draining && c->slots[SLOT_FREE].len > 0));
+	CHECK(c->available ==
+		(c->state == CONTAINER_UP && !c->draining && !c->settling && c->slots[SLOT_FREE].len > 0));
+	CHECK(!c->settling || c->slots[SLOT_ZOMBIE].len);
 	CHECK(c->available == list_linked(&c->node));
 	return serving;
 }

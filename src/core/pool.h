@@ -44,7 +44,8 @@ struct slot {
 enum container_state {
 	CONTAINER_STARTING, /* not heard of yet */
 	CONTAINER_UP,
-	CONTAINER_DOWN, /* known not to answer; tried again at retry_at_us */
+	CONTAINER_RESTING, /* said that it is busy although we thought it free; asked again at retry_at_us */
+	CONTAINER_DOWN,    /* known not to answer; tried again at retry_at_us */
 };
 
 struct container {
@@ -56,12 +57,15 @@ struct container {
 	void *shell;    /* borrowed: the shell's own object beside it */
 	enum container_state state;
 	bool draining;  /* gets nothing new */
+	bool settling;  /* gets nothing new until its zombies are known to be over */
 	bool available; /* on pool->by_load[load] */
 	bool returning; /* was down: gets its slots back one by one, with each good answer */
 	uint32_t load;  /* slots taken when it was put there */
-	uint32_t failures_in_a_row;
-	uint64_t backoff_us;         /* the next pause */
-	uint64_t retry_at_us;        /* while DOWN */
+	uint32_t id;    /* unique within the pool, from 1 */
+	uint32_t failures_in_a_row, successes_in_a_row;
+	uint64_t backoff_us;         /* the next pause while DOWN */
+	uint64_t rest_us;            /* the next pause while RESTING */
+	uint64_t retry_at_us;        /* while DOWN or RESTING */
 	uint64_t requests, failures; /* since the start */
 	struct slot slot[];          /* n_slots of them */
 };
@@ -78,12 +82,14 @@ struct ticket {
 	uint32_t bytes;   /* that count against the queue's byte limit */
 	uint8_t state;    /* enum ticket_state */
 	uint8_t attempts; /* dispatches so far */
+	uint32_t avoid;   /* id of the container that failed it last; 0: none */
 };
 
 struct pool_limits {
 	uint32_t queue_max;       /* tickets waiting */
 	uint64_t queue_max_bytes; /* their bytes */
 	uint32_t fall;            /* failures in a row that take a container out */
+	uint32_t rise;            /* good probes in a row that bring it back */
 	uint64_t backoff_min_us, backoff_max_us;
 };
 
@@ -103,6 +109,7 @@ struct pool {
 	struct order queue;
 	uint64_t queue_bytes;
 	uint64_t next_number;
+	uint32_t next_id;           /* of containers */
 	uint64_t service_mean_x16;  /* decaying mean of service times in 1/16 us; 0 without a sample */
 	uint64_t started, finished; /* tickets that were dispatched; that came to an end on a slot */
 };
@@ -151,8 +158,9 @@ MUST_USE bool pool_match(struct pool *p, uint64_t now_us, struct ticket **ret_ti
 void ticket_withdraw(struct ticket *t);
 
 /* The request is given up while it runs: the slot becomes a ZOMBIE (or stays CONNECTING, without a ticket).
- * The ticket is over. */
-void ticket_abandon(struct ticket *t);
+ * The ticket is over. settle: its answer will not be read, so the container gets nothing new until
+ * slot_answered or slot_lost has ended its last zombie. */
+void ticket_abandon(struct ticket *t, bool settle);
 
 /* The slot was lost or would not take it: back into the queue at its old order number. Say what became of the
  * slot first, with slot_* below. 0 or -ENOMEM. */
@@ -186,6 +194,10 @@ enum slot_loss {
 	LOSS_FAILED,  /* it broke while in use, or the answer broke the protocol */
 	LOSS_REFUSED, /* it could not be connected: the container is out at once */
 };
+
+/* The container said that it is busy, before it acted on the request: it RESTS for a while, and its FREE
+ * slots are DOWN. The slot's ticket is detached, RUNNING without a slot (requeue it): the return value. */
+struct ticket *slot_bounced(struct slot *s, uint64_t now_us);
 
 /* The slot's connection is gone. Its ticket is detached, RUNNING without a slot (requeue it, or ticket_fail
  * it): the return value, NULL when there was none. The slot is FREE and unconnected, or DOWN when that took

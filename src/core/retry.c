@@ -36,3 +36,41 @@ bool retry_may(enum retry_rule rule, enum http_method method, enum failure failu
 	}
 	return false;
 }
+
+void retry_budget_init(struct retry_budget *b, uint32_t percent, uint32_t least)
+{
+	*b = (struct retry_budget){ .percent = percent, .least = least };
+}
+
+/* The ring's place for this second; those of the seconds that have passed since are emptied. */
+static uint32_t place(struct retry_budget *b, uint64_t now_us)
+{
+	uint64_t second = now_us / 1000000;
+	uint64_t passed = second > b->second ? second - b->second : 0;
+	for (uint64_t i = 0; i < passed && i < RETRY_WINDOW_S; i++) {
+		b->requests[(second - i) % RETRY_WINDOW_S] = 0;
+		b->retries[(second - i) % RETRY_WINDOW_S] = 0;
+	}
+	b->second += passed;
+	return (uint32_t)(b->second % RETRY_WINDOW_S);
+}
+
+void retry_budget_request(struct retry_budget *b, uint64_t now_us)
+{
+	b->requests[place(b, now_us)]++;
+}
+
+bool retry_budget_take(struct retry_budget *b, uint64_t now_us)
+{
+	uint64_t requests = 0, retries = 0;
+	uint32_t now = place(b, now_us);
+	for (int i = 0; i < RETRY_WINDOW_S; i++) {
+		requests += b->requests[i];
+		retries += b->retries[i];
+	}
+	uint64_t share = requests * b->percent / 100;
+	if (retries >= (share > b->least ? share : b->least))
+		return false;
+	b->retries[now]++;
+	return true;
+}

@@ -1,6 +1,6 @@
 /* retry: whether a request that failed on one container may be tried on another (RFC 9110 §9.2.2).
  *
- * Never: counts or waits; it only decides.
+ * Never: does it, or waits; it only decides.
  */
 #pragma once
 #include "http/parse.h"
@@ -23,6 +23,22 @@ enum { RETRY_ATTEMPTS_MAX = 5 }; /* dispatches of one request, the first include
 /* client_has_bytes: some of an answer has gone to the client already, which rules a second try out. */
 bool retry_may(enum retry_rule rule, enum http_method method, enum failure failure, uint32_t attempts,
 	bool client_has_bytes);
+
+/* A pool's allowance of retries, so that a failing fleet is not hit harder: in the last ten seconds, the
+ * larger of a share of the requests and a number. What never reached a container is not counted. */
+enum { RETRY_WINDOW_S = 10 };
+
+struct retry_budget {
+	uint32_t percent, least;
+	uint64_t second; /* the newest that the ring holds */
+	uint32_t requests[RETRY_WINDOW_S], retries[RETRY_WINDOW_S];
+};
+
+void retry_budget_init(struct retry_budget *b, uint32_t percent, uint32_t least);
+void retry_budget_request(struct retry_budget *b, uint64_t now_us);
+
+/* One retry, if there is room. */
+bool retry_budget_take(struct retry_budget *b, uint64_t now_us);
 
 /* RFC 9110 §9.2.2 */
 bool http_method_is_idempotent(enum http_method m);

@@ -33,7 +33,8 @@ static void container_file(struct container *c)
 	struct pool *p = c->pool;
 	if (c->available)
 		list_remove(&p->by_load[c->load], &c->node);
-	c->available = c->state == CONTAINER_UP && !c->draining && c->slots[SLOT_FREE].len > 0;
+	c->available =
+		c->state == CONTAINER_UP && !c->draining && !c->settling && c->slots[SLOT_FREE].len > 0;
 	if (!c->available)
 		return;
 	c->load = taken(c);
@@ -92,27 +93,51 @@ static void count_service_time(struct pool *p, uint64_t took_us)
 		p->service_mean_x16 = 1; /* 0 means that there is no sample */
 }
 
+/* The slot leaves ZOMBIE, BUSY or CONNECTING: the last zombie's end makes its container usable again. */
+static void settle(struct container *c)
+{
+	if (c->settling && c->slots[SLOT_ZOMBIE].len == 0) {
+		c->settling = false;
+		container_refile(c);
+	}
+}
+
+static void probe_answered(struct container *c, uint64_t now_us)
+{
+	if (++c->successes_in_a_row >= c->pool->limits.rise)
+		container_up(c);
+	else
+		c->retry_at_us = now_us + c->pool->limits.backoff_min_us;
+}
+
+static void ticket_answered(struct ticket *t, uint64_t now_us)
+{
+	struct pool *p = t->pool;
+	count_service_time(p, now_us - t->dispatched_us);
+	p->finished++;
+	t->state = TICKET_OVER;
+	t->slot->ticket = NULL;
+	t->slot = NULL;
+}
+
 void slot_answered(struct slot *s, bool connected, uint64_t now_us)
 {
 	struct container *c = s->container;
-	struct pool *p = c->pool;
-	struct ticket *t = s->ticket;
 	bool was_probe = s->probing;
 	CHECK(s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE);
-	if (t) {
-		count_service_time(p, now_us - t->dispatched_us);
-		t->state = TICKET_OVER;
-		t->slot = NULL;
-		s->ticket = NULL;
-		p->finished++;
-	}
+	if (s->ticket)
+		ticket_answered(s->ticket, now_us);
 	s->probing = false;
 	c->failures_in_a_row = 0;
-	c->backoff_us = p->limits.backoff_min_us;
+	c->backoff_us = c->pool->limits.backoff_min_us;
+	c->rest_us = REST_MIN_US;
 	if (was_probe)
+		probe_answered(c, now_us);
+	else if (c->state == CONTAINER_RESTING)
 		container_up(c);
-	s->connected = connected && c->state != CONTAINER_DOWN;
-	slot_set_state(s, c->state == CONTAINER_DOWN ? SLOT_DOWN : SLOT_FREE);
+	s->connected = connected && c->state == CONTAINER_UP;
+	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
+	settle(c);
 	if (c->returning && c->state == CONTAINER_UP)
 		give_back(c);
 }
@@ -153,7 +178,12 @@ struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 	s->connected = false;
 	if (t)
 		t->slot = NULL;
+	if (t)
+		t->avoid = c->id;
+	if (loss != LOSS_STALE)
+		c->successes_in_a_row = 0;
 	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
+	settle(c);
 	if (c->state == CONTAINER_UP && loss == LOSS_FAILED)
 		container_failed(c, now_us);
 	else if (c->state == CONTAINER_STARTING || loss == LOSS_REFUSED)
@@ -161,6 +191,34 @@ struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 	else if (c->state == CONTAINER_DOWN &&
 		!in_use) /* several slots lost at once are one reason to back off */
 		container_down(c, now_us);
+	return t;
+}
+
+static void leave_service(struct container *c, enum container_state state)
+{
+	c->state = state;
+	container_refile(c);
+	list_for_each_safe (n, &c->slots[SLOT_FREE]) {
+		struct slot *s = CONTAINER_OF(n, struct slot, node);
+		s->connected = false;
+		slot_set_state(s, SLOT_DOWN);
+	}
+}
+
+struct ticket *slot_bounced(struct slot *s, uint64_t now_us)
+{
+	struct container *c = s->container;
+	struct ticket *t = s->ticket;
+	CHECK(s->state == SLOT_BUSY && t);
+	s->ticket = NULL;
+	t->slot = NULL;
+	t->avoid = c->id;
+	c->retry_at_us = now_us + c->rest_us;
+	c->rest_us = c->rest_us * 2 < REST_MAX_US ? c->rest_us * 2 : REST_MAX_US;
+	s->connected = false;
+	slot_set_state(s, SLOT_DOWN);
+	if (c->state == CONTAINER_UP)
+		leave_service(c, CONTAINER_RESTING);
 	return t;
 }
 
@@ -188,7 +246,7 @@ struct slot *container_check(struct container *c)
 struct slot *container_retry(struct container *c)
 {
 	struct list_node *n = list_first(&c->slots[SLOT_DOWN]);
-	if (!n || c->state == CONTAINER_UP || c->slots[SLOT_CONNECTING].len || c->slots[SLOT_BUSY].len)
+	if (!n || c->state == CONTAINER_UP || c->slots[SLOT_CONNECTING].len || container_in_flight(c))
 		return NULL;
 	struct slot *s = CONTAINER_OF(n, struct slot, node);
 	slot_set_state(s, SLOT_CONNECTING);
@@ -215,10 +273,8 @@ void container_down(struct container *c, uint64_t now_us)
 		c->backoff_us * 2 < limits->backoff_max_us ? c->backoff_us * 2 : limits->backoff_max_us;
 	if (c->state == CONTAINER_DOWN)
 		return;
-	c->state = CONTAINER_DOWN;
-	container_refile(c);
-	list_for_each_safe (n, &c->slots[SLOT_FREE])
-		slot_set_state(CONTAINER_OF(n, struct slot, node), SLOT_DOWN);
+	c->successes_in_a_row = 0;
+	leave_service(c, CONTAINER_DOWN);
 }
 
 void container_failed(struct container *c, uint64_t now_us)

@@ -3,6 +3,9 @@
 #pragma once
 #include "core/pool.h"
 
+/* Pauses of a container that says that it is busy: doubled each time, until it answers. */
+enum { REST_MIN_US = 20 * 1000, REST_MAX_US = 1000 * 1000 };
+
 /* Checks the move against the table, then moves: the slot's lists and its container's place among the
  * available follow. */
 void slot_set_state(struct slot *s, enum slot_state state);

@@ -4,7 +4,6 @@
 #include "base/rand.h"
 #include "gateway/exchange.h"
 #include "gateway/reactor.h"
-#include "http/write.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,7 +27,7 @@ static void probe_idle(struct backend *b)
 	if (b->route->settings->health.path) {
 		struct slot *s = container_probe(b->container);
 		if (s && s->state == SLOT_BUSY)
-			upstream_probe(upstream_of(s));
+			upstream_probe(upstream_of(s), PROBE_HEALTH);
 		else if (s)
 			upstream_connect(upstream_of(s));
 	} else if (check) {
@@ -48,8 +47,14 @@ static void on_watch(struct io_timer *t)
 			arm(b, now_us + next_probe_us(b));
 		return;
 	}
-	if (b->container->state == CONTAINER_DOWN && b->container->retry_at_us > now_us) {
+	if (b->container->state != CONTAINER_STARTING && b->container->retry_at_us > now_us) {
 		arm(b, b->container->retry_at_us);
+		return;
+	}
+	if (b->container->state == CONTAINER_RESTING) {
+		container_up(b->container);
+		backend_note(b, CONTAINER_RESTING);
+		route_pump(b->route);
 		return;
 	}
 	struct slot *s = container_retry(b->container);
@@ -91,25 +96,38 @@ void backend_destroy(struct backend *b)
 	free(b);
 }
 
-void backend_state_changed(struct backend *b, enum container_state before)
+/* The core took these slots out of service. */
+static void close_unused(struct backend *b)
+{
+	for (uint32_t i = 0; i < b->container->n_slots; i++) {
+		struct upstream *u = &b->upstreams[i];
+		if (u->slot->state == SLOT_DOWN && u->phase == UPSTREAM_IDLE)
+			upstream_close(u);
+	}
+}
+
+void backend_note(struct backend *b, enum container_state before)
 {
 	const struct container *c = b->container;
-	if (c->state == CONTAINER_UP) {
-		if (before == CONTAINER_DOWN)
-			log_info("%s: up again", b->settings.name);
-		if (b->route->settings->health.path)
-			arm(b, b->route->reactor->io->now_us + next_probe_us(b));
-	} else if (c->state == CONTAINER_DOWN) {
-		if (before == CONTAINER_UP)
-			log_warning("%s: down, tried again in %llu ms", b->settings.name,
-				(unsigned long long)(c->retry_at_us - b->route->reactor->io->now_us) / 1000);
-	}
+	uint64_t now_us = b->route->reactor->io->now_us;
+	reactor_changed(b->route->reactor);
+	if (c->state == before)
+		return;
+	if (c->state != CONTAINER_UP)
+		close_unused(b);
+	if (c->state == CONTAINER_UP && before == CONTAINER_DOWN)
+		log_info("%s: up again", b->settings.name);
+	else if (c->state == CONTAINER_DOWN && before == CONTAINER_UP)
+		log_warning("%s: down, tried again in %llu ms", b->settings.name,
+			(unsigned long long)(c->retry_at_us - now_us) / 1000);
+	if (c->state == CONTAINER_UP && b->route->settings->health.path)
+		arm(b, now_us + next_probe_us(b));
 	backend_retry_later(b);
 }
 
 void backend_retry_later(struct backend *b)
 {
-	if (b->container->state == CONTAINER_DOWN)
+	if (b->container->state == CONTAINER_DOWN || b->container->state == CONTAINER_RESTING)
 		arm(b, b->container->retry_at_us);
 }
 
@@ -127,20 +145,4 @@ void backend_check_soon(struct backend *b)
 	b->check = true;
 	if (b->container->state == CONTAINER_UP)
 		arm(b, b->route->reactor->io->now_us);
-}
-
-struct str backend_probe_text(const struct backend *b, char *buf, size_t size)
-{
-	struct writer text;
-	char host[IO_ADDR_TEXT];
-	const struct container_settings *cs = &b->settings;
-	io_addr_print(&cs->addr, true, host);
-	writer_init(&text, buf, size);
-	write_lit(&text, "GET ");
-	write_str(&text, str_of(b->route->settings->health.path));
-	write_lit(&text, " HTTP/1.1\r\nHost: ");
-	write_str(&text, cs->addr.sa.sa_family == AF_UNIX ? STR("localhost") : str_of(host));
-	write_lit(&text, "\r\nUser-Agent: berth/" BERTH_VERSION "\r\n\r\n");
-	CHECK(!text.overflow);
-	return (struct str){ buf, writer_len(&text) };
 }

@@ -41,8 +41,9 @@ static inline struct upstream *upstream_of(const struct slot *s)
 	return s->shell;
 }
 
-/* The container's state was `before`. */
-void backend_state_changed(struct backend *b, enum container_state before);
+/* The container's state was `before`, or its slots may have changed: connections that are of no use are
+ * closed, the next try is set, the status file is due. */
+void backend_note(struct backend *b, enum container_state before);
 
 /* After a failure: while the container is DOWN it is tried again at its retry_at_us. */
 void backend_retry_later(struct backend *b);
@@ -52,6 +53,3 @@ void backend_probed(struct backend *b, int status);
 
 /* An idle connection has ended: connects again to see whether the container is there. */
 void backend_check_soon(struct backend *b);
-
-/* The probe's request, into buf. */
-struct str backend_probe_text(const struct backend *b, char *buf, size_t size);

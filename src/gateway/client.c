@@ -2,6 +2,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/reactor.h"
+#include "gateway/tunnel.h"
 #include "gateway/upstream.h"
 #include "http/status.h"
 #include "http/write.h"
@@ -33,6 +34,13 @@ static void note_peer(struct client *c, const struct io_addr *peer)
 	}
 }
 
+static void refuse_connection(struct client *c, enum problem p, const char *detail)
+{
+	c->reactor->metrics.refused_connections++;
+	c->must_linger = true;
+	client_problem(c, p, detail, 1, (struct str){ NULL, 0 });
+}
+
 void client_accept(struct front *f, struct io_listener *l, const struct io_addr *peer)
 {
 	struct reactor *r = f->reactor;
@@ -46,20 +54,25 @@ void client_accept(struct front *f, struct io_listener *l, const struct io_addr 
 	c->timer.on_timer = on_timer;
 	c->minor_version = 1;
 	note_peer(c, peer);
+	bool over_own = !f->admin && !c->unix_peer && !peers_add(&r->peers, c->ip);
+	c->counted = !f->admin && !c->unix_peer && !over_own;
 	if (io_accept(r->io, l, &c->stream, &client_ops) < 0) {
+		if (c->counted)
+			peers_remove(&r->peers, c->ip);
 		objpool_put(&r->client_pool, c);
 		return;
 	}
 	list_push_back(&r->clients, &c->node);
 	r->metrics.connections++;
-	if (r->clients.len > r->settings->max_connections && !f->admin) {
-		r->metrics.refused_connections++;
-		c->must_linger = true;
-		client_problem(c, PROBLEM_OVERLOADED,
-			"as many connections are open as max_connections allows", 1, (struct str){ NULL, 0 });
-		return;
-	}
-	client_set_timer(c, r->settings->client_idle_us);
+	if (over_own)
+		refuse_connection(c, PROBLEM_CLIENT_LIMIT,
+			"as many connections of this address are open as limits.connections_per_address "
+			"allows");
+	else if (r->clients.len > r->settings->max_connections && !f->admin)
+		refuse_connection(
+			c, PROBLEM_OVERLOADED, "as many connections are open as limits.connections allows");
+	else
+		client_set_timer(c, r->settings->client_idle_us);
 }
 
 struct str client_ip(const struct client *c, char text[48])
@@ -107,6 +120,8 @@ static void bury(struct client *c, bool reset)
 		io_close(r->io, &c->stream);
 	io_timer_stop(r->io, &c->timer);
 	c->phase = CLIENT_DEAD;
+	if (c->counted)
+		peers_remove(&r->peers, c->ip);
 	list_remove(&r->clients, &c->node);
 	list_push_back(&r->dead_clients, &c->node);
 	if (c->exchange)
@@ -257,10 +272,23 @@ static void answer_taken(struct client *c)
 	}
 	c->phase = CLIENT_IDLE;
 	client_set_timer(c, r->settings->client_idle_us);
-	if (c->recv_paused) {
-		c->recv_paused = false;
-		io_recv_pause(r->io, &c->stream, false);
-	}
+	client_pause(c, false);
+	if (c->early.len && !c->processing)
+		run_early(c);
+}
+
+void client_pause(struct client *c, bool paused)
+{
+	if (c->recv_paused == paused || c->phase == CLIENT_DEAD)
+		return;
+	c->recv_paused = paused;
+	io_recv_pause(c->reactor->io, &c->stream, paused);
+}
+
+void client_tunnel(struct client *c)
+{
+	c->phase = CLIENT_TUNNEL;
+	client_pause(c, false);
 	if (c->early.len && !c->processing)
 		run_early(c);
 }
@@ -351,10 +379,8 @@ static int keep_early(struct client *c, const char *bytes, size_t n)
 	memcpy(e->ptr + e->len, bytes, n);
 	e->len += (uint32_t)n;
 	if ((c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) &&
-		e->len >= c->reactor->settings->max_head_bytes && !c->recv_paused) {
-		c->recv_paused = true;
-		io_recv_pause(c->reactor->io, &c->stream, true);
-	}
+		e->len >= c->reactor->settings->max_head_bytes)
+		client_pause(c, true);
 	return 0;
 }
 
@@ -420,23 +446,39 @@ static void on_error(struct io_stream *s, int err)
 void client_watch_wait(struct client *c)
 {
 	const struct exchange *ex = c->exchange;
-	io_timer_set(
-		c->reactor->io, &c->timer, ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us);
+	uint64_t due_us = ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us;
+	uint64_t beat_us = c->reactor->io->now_us + (uint64_t)ex->heartbeat_s * 1000000;
+	io_timer_set(c->reactor->io, &c->timer, ex->heartbeat_s && beat_us < due_us ? beat_us : due_us);
+}
+
+/* The client takes nothing of what it is sent. */
+static void watch_outbox(struct client *c)
+{
+	if (c->out->seen_base == c->out->buffer.base) {
+		bury(c, true);
+		return;
+	}
+	c->out->seen_base = c->out->buffer.base;
+	client_set_timer(c, c->reactor->settings->client_send_us);
 }
 
 static void waited(struct client *c)
 {
 	struct exchange *ex = c->exchange;
-	if (c->out) { /* it is being answered, and slow */
-		if (c->out->seen_base == c->out->buffer.base) {
-			bury(c, true);
-			return;
-		}
-		c->out->seen_base = c->out->buffer.base;
-		client_set_timer(c, c->reactor->settings->client_send_us);
-	} else if (ex && ex->ticket.state == TICKET_WAITING) {
-		exchange_problem(ex, PROBLEM_QUEUE_TIMEOUT, "no container became free within queue.max_wait");
+	if (c->out) {
+		watch_outbox(c);
+		return;
 	}
+	if (!ex || ex->ticket.state != TICKET_WAITING)
+		return;
+	if (c->reactor->io->now_us >= ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us) {
+		exchange_problem(ex, PROBLEM_QUEUE_TIMEOUT, "no container became free within queue.max_wait");
+		return;
+	}
+	if (ex->heartbeat_s)
+		exchange_beat(ex);
+	if (c->phase == CLIENT_WAITING && !c->out)
+		client_watch_wait(c);
 }
 
 static void on_timer(struct io_timer *t)
@@ -459,6 +501,7 @@ static void on_timer(struct io_timer *t)
 		return;
 	case CLIENT_WAITING:
 	case CLIENT_ANSWERING:
+	case CLIENT_TUNNEL:
 		waited(c);
 		return;
 	case CLIENT_DEAD:

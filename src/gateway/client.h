@@ -25,6 +25,7 @@ enum client_phase {
 	CLIENT_BODY,
 	CLIENT_WAITING,   /* the request is whole; queued or running */
 	CLIENT_ANSWERING, /* the answer is whole; the client has yet to take it */
+	CLIENT_TUNNEL,    /* the protocol was switched */
 	CLIENT_LINGERING, /* refused: what still comes is thrown away, so that the answer is not lost to a
 			     reset */
 	CLIENT_DEAD,      /* in the graveyard */
@@ -48,6 +49,7 @@ struct client {
 	uint8_t ip[16]; /* IPv6, or IPv4 mapped into it; zero for a unix socket */
 	uint8_t phase;  /* enum client_phase */
 	bool admin : 1;
+	bool counted : 1; /* among its address's connections */
 	bool unix_peer : 1;
 	bool keep_alive : 1; /* after the answer at hand */
 	bool processing : 1; /* client_recv is on the stack */
@@ -98,6 +100,12 @@ void client_problem(
 
 /* The client's request waits in the queue: until max_wait. */
 void client_watch_wait(struct client *c);
+
+/* The protocol was switched: what comes goes to the container. */
+void client_tunnel(struct client *c);
+
+/* While paused, nothing more is received. */
+void client_pause(struct client *c, bool paused);
 
 /* The file that a long upload goes to has caught up, or failed. */
 void client_upload_ready(struct client *c);

@@ -16,6 +16,7 @@ enum {
 	END_BYTES = 64,         /* "Content-Length: …" and the empty line */
 	RETRY_AFTER_UNKNOWN_S = 5,
 	RETRY_AFTER_MAX_S = 3600,
+	HEARTBEAT_MAX_S = 300,
 };
 
 static struct reactor *reactor_of(const struct exchange *ex)
@@ -90,6 +91,18 @@ static int store_request(struct exchange *ex, const struct writer *w, const stru
 	return 0;
 }
 
+/* Berth-Heartbeat: S, from a 1.1 client that reads event streams. */
+static void note_heartbeat(struct exchange *ex, const struct http_head *head)
+{
+	const struct http_field *beat = http_field_named(head, STR("Berth-Heartbeat"));
+	const struct http_field *accept = http_field(head, FIELD_ACCEPT);
+	uint64_t s;
+	if (beat && accept && head->minor_version && head->method != HTTP_HEAD &&
+		str_to_u64(beat->value, &s) && s >= 1 && s <= HEARTBEAT_MAX_S &&
+		memmem(accept->value.ptr, accept->value.len, "text/event-stream", 17))
+		ex->heartbeat_s = (uint16_t)s;
+}
+
 struct exchange *exchange_create(struct route *route, struct client *c, const struct http_head *head,
 	enum http_method method, struct str method_name, struct str path)
 {
@@ -104,6 +117,7 @@ struct exchange *exchange_create(struct route *route, struct client *c, const st
 	ex->keep_alive = head->keep_alive;
 	ex->head_open = head->framing == FRAMING_CHUNKED;
 	ex->received_us = r->io->now_us;
+	note_heartbeat(ex, head);
 
 	char ip[48];
 	struct writer w;
@@ -114,7 +128,9 @@ struct exchange *exchange_create(struct route *route, struct client *c, const st
 		.method = method_name,
 		.path = path,
 		.rand = &r->rand,
+		.upgrade = forward_upgrade(head),
 	};
+	ex->upgrade = from.upgrade.ptr != NULL;
 	writer_init(&w, r->scratch, sizeof r->scratch);
 	forward_request(&w, head, &from);
 	if (!ex->head_open)
@@ -160,6 +176,7 @@ void exchange_free(struct exchange *ex)
 {
 	struct objpool *pool = &reactor_of(ex)->exchange_pool;
 	close_body(ex);
+	exchange_drop_held(ex);
 	reactor_of(ex)->budget.memory_used -= ex->request_cap;
 	free(ex->request);
 	objpool_put(pool, ex);
@@ -229,6 +246,8 @@ static const char *refusal_detail(enum problem p)
 static void begin_running(struct exchange *ex, struct slot *s)
 {
 	struct reactor *r = reactor_of(ex);
+	if (ex->ticket.attempts == 1)
+		retry_budget_request(&ex->route->retry_budget, r->io->now_us);
 	histogram_add(&ex->route->metrics.wait, r->io->now_us - ex->ticket.admitted_us);
 	if (ex->job) {
 		ex->job->state = JOB_RUNNING;
@@ -278,132 +297,18 @@ void route_pump(struct route *route)
 		begin_running(CONTAINER_OF(t, struct exchange, ticket), s);
 }
 
-/* ---- the answer ---- */
+/* ---- other ends than an answer ---- */
 
 static void count(struct exchange *ex, enum outcome outcome)
 {
 	ex->route->metrics.outcomes[outcome]++;
 }
 
-static enum answer_framing answer_framing(
-	const struct exchange *ex, const struct answer_part *part, uint64_t *ret_bytes)
-{
-	switch (part->framing) {
-	case FRAMING_NONE:
-		return ANSWER_NO_BODY;
-	case FRAMING_LENGTH:
-		*ret_bytes = part->head->content_length;
-		return ANSWER_LENGTH;
-	case FRAMING_CHUNKED:
-	case FRAMING_CLOSE:
-		break;
-	}
-	if (part->end) { /* all of it is in hand */
-		*ret_bytes = part->body_bytes;
-		return ANSWER_LENGTH;
-	}
-	return ex->minor_version ? ANSWER_CHUNKED : ANSWER_CLOSE;
-}
-
-static void begin_answer(struct exchange *ex, const struct answer_part *part, struct writer *w)
-{
-	const struct reactor *r = reactor_of(ex);
-	uint64_t bytes = 0;
-	enum answer_framing framing = answer_framing(ex, part, &bytes);
-	ex->chunked_answer = framing == ANSWER_CHUNKED;
-	if (framing == ANSWER_CLOSE || r->draining)
-		ex->keep_alive = false;
-	ex->answering = true;
-	ex->status = (uint16_t)part->head->status;
-	forward_answer(w, part->head, framing, bytes, ex->keep_alive, ex->minor_version,
-		ex->ticket.dispatched_us - ex->ticket.admitted_us, r->io->now_us - ex->ticket.dispatched_us);
-}
-
-static void answer_client(struct exchange *ex, const struct answer_part *part)
-{
-	struct reactor *r = reactor_of(ex);
-	struct client *c = ex->client;
-	struct iovec iov[PART_SLICES + 2];
-	struct writer w;
-	int n = 0;
-	writer_init(&w, r->scratch, sizeof r->scratch);
-	if (part->head)
-		begin_answer(ex, part, &w);
-	if (ex->chunked_answer && part->body_bytes) {
-		write_hex(&w, part->body_bytes, 0);
-		write_lit(&w, "\r\n");
-	}
-	CHECK(!w.overflow);
-	if (writer_len(&w))
-		iov[n++] = (struct iovec){ w.start, writer_len(&w) };
-	for (int i = 0; i < part->n_body; i++)
-		iov[n++] = part->body[i];
-	if (ex->chunked_answer && (part->body_bytes || part->end)) {
-		const char *tail = part->body_bytes ? (part->end ? "\r\n0\r\n\r\n" : "\r\n") : "0\r\n\r\n";
-		iov[n++] = (struct iovec){ (char *)(uintptr_t)tail, strlen(tail) };
-	}
-	ex->answer_bytes += part->body_bytes;
-	if (n && !client_send(c, iov, n))
-		return; /* it is gone, and the exchange with it */
-	if (part->end) {
-		count(ex, OUTCOME_ANSWERED);
-		access_log_exchange(r->access_log, ex, "answered");
-		bool keep_alive = ex->keep_alive;
-		exchange_bury(ex);
-		client_answered(c, keep_alive);
-	} else if (ex->upstream && c->out && buffer_is_behind(&c->out->buffer)) {
-		upstream_pause(ex->upstream);
-	}
-}
-
-static void answer_job(struct exchange *ex, const struct answer_part *part)
-{
-	struct reactor *r = reactor_of(ex);
-	struct job *job = ex->job;
-	if (part->head) {
-		struct writer w;
-		writer_init(&w, r->scratch, sizeof r->scratch);
-		forward_result_fields(&w, part->head);
-		job->status = part->head->status;
-		ex->status = (uint16_t)job->status;
-		if (job_set_fields(&r->jobs, job, (struct str){ w.start, writer_len(&w) }) < 0) {
-			exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory for the result");
-			return;
-		}
-	}
-	for (int i = 0; i < part->n_body; i++) {
-		if (job_append(&r->jobs, job, part->body[i].iov_base, part->body[i].iov_len) < 0) {
-			exchange_problem(
-				ex, PROBLEM_OVERLOADED, "the result is larger than jobs.max_bytes allows");
-			return;
-		}
-	}
-	ex->answer_bytes += part->body_bytes;
-	if (!part->end)
-		return;
-	count(ex, OUTCOME_ANSWERED);
-	access_log_exchange(r->access_log, ex, "answered");
-	job_end(&r->jobs, job, JOB_DONE);
-	ex->job = NULL;
-	exchange_bury(ex);
-}
-
-void exchange_answer(struct exchange *ex, const struct answer_part *part)
-{
-	if (ex->client)
-		answer_client(ex, part);
-	else if (ex->job)
-		answer_job(ex, part);
-	else if (part->end)
-		exchange_bury(ex); /* an orphan's: thrown away */
-}
-
-/* ---- other ends ---- */
-
 /* Lets go of the ticket. True when the exchange lives on as an orphan: its slot is not free before the
  * container has finished. */
 static bool release_ticket(struct exchange *ex)
 {
+	const struct pool_settings *ps = ex->route->settings;
 	switch ((enum ticket_state)ex->ticket.state) {
 	case TICKET_NEW:
 	case TICKET_OVER:
@@ -418,7 +323,7 @@ static bool release_ticket(struct exchange *ex)
 		ticket_fail(&ex->ticket);
 		return false;
 	}
-	ticket_abandon(&ex->ticket);
+	ticket_abandon(&ex->ticket, ps->on_leave == LEAVE_CLOSE && ps->idle_probe.path);
 	upstream_give_up(ex->upstream); /* buries it when nothing was sent yet */
 	return true;
 }
@@ -472,7 +377,7 @@ void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 	if (ex->job)
 		fail_job(ex, p, detail);
 	ex->client = NULL;
-	bool answering = ex->answering;
+	bool answering = ex->answering, beating = ex->beating;
 	if (!release_ticket(ex))
 		exchange_bury(ex);
 	if (!c)
@@ -480,6 +385,8 @@ void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 	c->exchange = NULL;
 	if (answering)
 		client_abort(c);
+	else if (beating)
+		exchange_problem_event(c, p, detail);
 	else
 		client_problem(c, p, detail, may_come_back(p) ? route_retry_after_s(ex->route) : 0,
 			p == PROBLEM_QUEUE_FULL || p == PROBLEM_QUEUE_TIMEOUT
@@ -487,27 +394,46 @@ void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 				: (struct str){ NULL, 0 });
 }
 
-void exchange_timed_out(struct exchange *ex, const char *detail)
+/* Back to its old place. False without memory. */
+static bool queue_again(struct exchange *ex)
 {
-	exchange_problem(ex, PROBLEM_UPSTREAM_TIMEOUT, detail);
+	if (ticket_requeue(&ex->ticket) < 0)
+		return false;
+	ex->route->metrics.retries++;
+	exchange_drop_held(ex);
+	if (ex->job) {
+		job_reset(&reactor_of(ex)->jobs, ex->job);
+		ex->job->state = JOB_QUEUED;
+	} else {
+		client_watch_wait(ex->client);
+	}
+	return true;
+}
+
+/* What never reached a container costs nothing, and so needs no room in the budget. */
+static bool is_free_of_charge(enum failure failure)
+{
+	return failure == FAILURE_UNDELIVERED || failure == FAILURE_STALE;
 }
 
 void exchange_failed(struct exchange *ex, enum failure failure)
 {
-	const struct pool_settings *ps = ex->route->settings;
-	if (retry_may(ps->retry, (enum http_method)ex->method, failure, ex->ticket.attempts, ex->answering) &&
-		ticket_requeue(&ex->ticket) == 0) {
-		ex->route->metrics.retries++;
-		if (ex->job) {
-			job_reset(&reactor_of(ex)->jobs, ex->job);
-			ex->job->state = JOB_QUEUED;
-		} else {
-			client_watch_wait(ex->client);
-		}
+	struct route *route = ex->route;
+	bool bad = failure == FAILURE_BAD_ANSWER;
+	if (retry_may(route->settings->retry, (enum http_method)ex->method, failure, ex->ticket.attempts,
+		    ex->answering) &&
+		(is_free_of_charge(failure) ||
+			retry_budget_take(&route->retry_budget, route->reactor->io->now_us)) &&
+		queue_again(ex))
 		return;
-	}
-	exchange_problem(ex, failure == FAILURE_BAD_ANSWER ? PROBLEM_BAD_ANSWER : PROBLEM_CONTAINER_LOST,
-		failure == FAILURE_BAD_ANSWER
-			? "the container's answer cannot be understood"
-			: "the container closed the connection before its answer was complete");
+	exchange_problem(ex, bad ? PROBLEM_BAD_ANSWER : PROBLEM_CONTAINER_LOST,
+		bad ? "the container's answer cannot be understood"
+		    : "the container closed the connection before its answer was complete");
+}
+
+void exchange_bounced(struct exchange *ex)
+{
+	ex->bounces++;
+	if (!queue_again(ex))
+		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory for the queue");
 }

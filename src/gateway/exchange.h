@@ -25,7 +25,10 @@ struct reactor;
 struct route;
 struct upstream;
 
-enum { PART_SLICES = 14 };
+enum {
+	PART_SLICES = 12,
+	HEAD_ALLOWANCE = 16 * 1024, /* what a held answer's head may take beside retry_buffer */
+};
 
 /* A piece of an answer on its way from the container to the client; slices are good for the callback only. */
 struct answer_part {
@@ -55,6 +58,12 @@ struct exchange {
 	bool head_open;        /* the request's head lacks its end: the body's length is not known yet */
 	bool answering;        /* bytes of the final answer have gone to the client */
 	bool chunked_answer;   /* the client gets it chunked */
+	bool holding;          /* the answer is held back until it is whole */
+	bool beating;          /* an event stream was begun while it waited */
+	uint16_t heartbeat_s;  /* 0: no heartbeats were asked for */
+	struct held *held;     /* owned; NULL while nothing is held back */
+	bool upgrade;          /* it asks to switch protocols */
+	uint8_t bounces;       /* busy answers so far */
 	bool submit;           /* becomes a job once it is admitted */
 	uint16_t status;       /* of the answer, for the access log; 0: none */
 	uint64_t answer_bytes; /* of the answer's body so far */
@@ -82,14 +91,23 @@ void exchange_leave(struct exchange *ex);
 /* Over with one of Berth's own answers. Cuts the connection when part of an answer has gone already. */
 void exchange_problem(struct exchange *ex, enum problem p, const char *detail);
 
-/* From the container. The last part ends the exchange. */
+/* From the container. The last part ends the exchange. In answer.c. */
 void exchange_answer(struct exchange *ex, const struct answer_part *part);
 
 /* The container failed it, and its ticket has no slot any more: tried again, or over. */
 void exchange_failed(struct exchange *ex, enum failure failure);
 
-/* The container takes too long: the client gets its answer now, the slot stays taken. */
-void exchange_timed_out(struct exchange *ex, const char *detail);
+/* The container said busy; the ticket has no slot any more: back into the queue. */
+void exchange_bounced(struct exchange *ex);
+
+/* A sign of life for a client whose event stream waits in the queue. In answer.c. */
+void exchange_beat(struct exchange *ex);
+
+/* Ends an event stream that was begun so with an event. In answer.c. */
+void exchange_problem_event(struct client *c, enum problem p, const char *detail);
+
+/* Forgets what was held back of an answer. In answer.c. */
+void exchange_drop_held(struct exchange *ex);
 
 /* What an orphan or an ended exchange kept is given back at the end of the turn. */
 void exchange_bury(struct exchange *ex);

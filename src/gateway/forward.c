@@ -118,6 +118,10 @@ void forward_request(struct writer *w, const struct http_head *head, const struc
 	copy_fields(w, head, drop_from_request, &fields);
 	write_forwarded(w, head, from, host);
 	write_ids(w, head, from->rand);
+	if (from->upgrade.ptr) {
+		write_lit(w, "\r\nConnection: Upgrade\r\nUpgrade: ");
+		write_str(w, from->upgrade);
+	}
 	if (head->minor_version == 0)
 		write_lit(w, "\r\nVia: 1.0 berth\r\n");
 	else
@@ -203,4 +207,40 @@ static bool drop_from_result(const struct http_field *f, const void *arg)
 void forward_result_fields(struct writer *w, const struct http_head *head)
 {
 	copy_fields(w, head, drop_from_result, NULL);
+}
+
+static bool drop_from_switch(const struct http_field *f, const void *arg)
+{
+	(void)arg;
+	return f->hop_by_hop || f->id == FIELD_CONTENT_LENGTH;
+}
+
+void forward_switch(struct writer *w, const struct http_head *head)
+{
+	const struct http_field *upgrade = http_field(head, FIELD_UPGRADE);
+	write_status_line(w, head);
+	copy_fields(w, head, drop_from_switch, NULL);
+	write_lit(w, "Via: 1.1 berth\r\nConnection: Upgrade\r\n");
+	if (upgrade) {
+		write_lit(w, "Upgrade: ");
+		write_str(w, upgrade->value);
+		write_lit(w, "\r\n");
+	}
+	write_lit(w, "\r\n");
+}
+
+struct str forward_upgrade(const struct http_head *head)
+{
+	const struct http_field *f =
+		head->upgrade && head->framing == FRAMING_NONE ? http_field(head, FIELD_UPGRADE) : NULL;
+	if (!f || http_list_has(head, FIELD_UPGRADE, STR("h2c")))
+		return (struct str){ NULL, 0 };
+	return f->value;
+}
+
+bool http_is_event_stream(const struct http_head *head)
+{
+	const struct http_field *f = http_field(head, FIELD_CONTENT_TYPE);
+	struct str type = STR("text/event-stream");
+	return f && f->value.len >= type.len && str_eq_nocase((struct str){ f->value.ptr, type.len }, type);
 }

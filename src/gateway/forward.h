@@ -18,6 +18,7 @@ struct forward_from {
 	struct str default_host; /* for a 1.0 request without Host */
 	struct str method, path; /* what the container is asked for; the query follows path */
 	struct rand *rand;       /* borrowed; for X-Request-Id and traceparent where the request has none */
+	struct str upgrade;      /* the protocol that it asks to switch to; ptr NULL: none */
 };
 
 /* Writes the request's head for the container, up to but without its end: forward_request_end adds that once
@@ -46,3 +47,13 @@ void forward_answer(struct writer *w, const struct http_head *head, enum answer_
  * Date, Set-Cookie, Alt-Svc, Strict-Transport-Security or CORS fields (Access-Control-*), nor what Berth sets
  * itself (Content-Security-Policy, X-Content-Type-Options, Cache-Control). */
 void forward_result_fields(struct writer *w, const struct http_head *head);
+
+/* A 101 answer's head for the client. */
+void forward_switch(struct writer *w, const struct http_head *head);
+
+/* The protocol that a request may switch to; ptr NULL when it does not ask, or asks for one that would hide
+ * requests from Berth (h2c). */
+struct str forward_upgrade(const struct http_head *head);
+
+/* text/event-stream: flows as it comes, and may last. */
+bool http_is_event_stream(const struct http_head *head);

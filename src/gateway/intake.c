@@ -4,6 +4,7 @@
 #include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "gateway/reactor.h"
+#include "gateway/tunnel.h"
 #include "http/url.h"
 
 #include <stdlib.h>
@@ -197,9 +198,8 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 	client_set_timer(c, r->settings->client_body_us);
 	if (status == PARSE_OK) {
 		request_whole(c);
-	} else if (ex->body && buffer_is_behind(ex->body) && !c->recv_paused) {
-		c->recv_paused = true;
-		io_recv_pause(r->io, &c->stream, true);
+	} else if (ex->body && buffer_is_behind(ex->body)) {
+		client_pause(c, true);
 	}
 	return used;
 }
@@ -211,10 +211,8 @@ void client_upload_ready(struct client *c)
 		exchange_problem(ex, PROBLEM_OVERLOADED, "the body cannot be written to its spool file");
 		return;
 	}
-	if (c->recv_paused && c->phase == CLIENT_BODY && !buffer_is_behind(ex->body)) {
-		c->recv_paused = false;
-		io_recv_pause(c->reactor->io, &c->stream, false);
-	}
+	if (c->phase == CLIENT_BODY && !buffer_is_behind(ex->body))
+		client_pause(c, false);
 }
 
 size_t client_take(struct client *c, const char *bytes, size_t n)
@@ -235,6 +233,9 @@ size_t client_take(struct client *c, const char *bytes, size_t n)
 		case CLIENT_WAITING:
 		case CLIENT_ANSWERING:
 			return used;
+		case CLIENT_TUNNEL:
+			tunnel_from_client(c, bytes + used, n - used);
+			return n;
 		case CLIENT_LINGERING:
 		case CLIENT_DEAD:
 			return n;

@@ -95,12 +95,14 @@ static int routes_create(struct reactor *r)
 			.queue_max = ps->queue_max,
 			.queue_max_bytes = ps->queue_max_bytes,
 			.fall = ps->health.fall,
+			.rise = ps->health.rise,
 			.backoff_min_us = ps->health.backoff_min_us,
 			.backoff_max_us = ps->health.backoff_max_us,
 		};
 		route->reactor = r;
 		route->settings = ps;
 		pool_init(&route->pool, &limits);
+		retry_budget_init(&route->retry_budget, ps->retry_percent, ps->retry_min);
 		r->n_routes++;
 		for (size_t k = 0; k < ps->n_containers && err == 0; k++)
 			err = backend_add(route, &ps->containers[k]);
@@ -210,6 +212,9 @@ static int parts_create(struct reactor *r)
 		s->max_connections + s->jobs_max + REFUSED_CLIENTS);
 	r->budget = (struct budget){ .memory_max = s->memory_limit_bytes, .spool_max = s->spool_max_bytes };
 	r->fronts = calloc(s->n_listen + s->n_listen_fds + 1, sizeof *r->fronts);
+	if (peers_init(&r->peers, s->max_connections_per_address, s->max_connections + REFUSED_CLIENTS,
+		    rand_u64(&r->rand)) < 0)
+		return -ENOMEM;
 	int err = jobs_init(&r->jobs, r->io, s->jobs_max, s->jobs_max_bytes, s->jobs_max_age_us);
 	return err < 0 || !r->fronts ? -ENOMEM : routes_create(r);
 }
@@ -322,6 +327,7 @@ void reactor_destroy(struct reactor *r)
 	io_timer_stop(r->io, &r->drain_timer);
 	jobs_finish(&r->jobs);
 	access_log_destroy(r->access_log);
+	peers_finish(&r->peers);
 	objpool_finish(&r->client_pool);
 	objpool_finish(&r->exchange_pool);
 	CHECK(r->budget.memory_used == 0 && r->budget.spool_used == 0);

@@ -9,10 +9,12 @@
 #include "base/objpool.h"
 #include "base/rand.h"
 #include "core/pool.h"
+#include "core/retry.h"
 #include "gateway/buffer.h"
 #include "gateway/gateway.h"
 #include "gateway/job.h"
 #include "gateway/metrics.h"
+#include "gateway/peers.h"
 #include "gateway/trust.h"
 #include "http/parse.h"
 #include "io/io.h"
@@ -28,6 +30,7 @@ struct route {
 	const struct pool_settings *settings; /* borrowed */
 	struct pool pool;
 	struct route_metrics metrics;
+	struct retry_budget retry_budget;
 };
 
 struct front {
@@ -48,6 +51,7 @@ struct reactor {
 	struct list dead_clients; /* graveyard, emptied at the end of the turn */
 	struct list dead_exchanges;
 	struct networks trusted; /* owned */
+	struct peers peers;
 	struct budget budget;
 	struct jobs jobs;
 	struct metrics metrics;

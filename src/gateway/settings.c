@@ -40,6 +40,10 @@ void pool_settings_default(struct pool_settings *p)
 		.queue_max_wait_us = SEC(60),
 		.retry = RETRY_SAFE,
 		.on_leave = LEAVE_FINISH,
+		.zombie_timeout_us = SEC(60),
+		.retry_percent = 20,
+		.retry_min = 10,
+		.retry_buffer_bytes = KIB(64),
 		.health = {
 			.interval_us = SEC(2),
 			.timeout_us = SEC(1),
@@ -53,6 +57,7 @@ void pool_settings_default(struct pool_settings *p)
 			.first_byte_us = SEC(60),
 			.idle_us = SEC(60),
 			.total_us = SEC(600),
+			.tunnel_us = SEC(3600),
 		},
 	};
 }

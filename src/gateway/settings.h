@@ -30,11 +30,18 @@ struct health_settings {
 	uint64_t backoff_max_us; /* 5 s */
 };
 
+/* How a container tells that it has nothing in flight, for on_leave: close and for the start. */
+struct idle_probe_settings {
+	const char *path;   /* NULL: none */
+	const char *expect; /* what the body must contain; NULL: any 2xx */
+};
+
 struct timeout_settings {
 	uint64_t connect_us;    /* 1 s */
 	uint64_t first_byte_us; /* 60 s, from the dispatch */
 	uint64_t idle_us;       /* 60 s between two pieces of an answer */
 	uint64_t total_us;      /* 10 min, from the dispatch */
+	uint64_t tunnel_us;     /* 1 h in which nothing passes after a switch of protocols */
 };
 
 struct pool_settings {
@@ -51,9 +58,16 @@ struct pool_settings {
 	uint64_t queue_max_wait_us; /* 60 s */
 	enum retry_rule retry;      /* safe */
 	enum leave_policy on_leave; /* finish */
-	const char *busy_header;    /* NULL, or "Berth-Busy": an answer of busy_status with this field means
-				       'busy' */
-	int busy_status;            /* 0: none */
+	struct idle_probe_settings idle_probe;
+	uint64_t zombie_timeout_us; /* 60 s: a given-up request that is not over by then takes its container
+				       out */
+	uint32_t retry_percent;     /* 20: retries allowed in the last 10 s, as a share of the requests … */
+	uint32_t retry_min;         /* 10: … or at least so many */
+	uint32_t retry_buffer_bytes; /* 64 KiB of an answer are held back so that it can be tried again
+					(retry: always) */
+	const char *busy_header;     /* NULL, or "Berth-Busy": an answer of busy_status with this field means
+					'busy' */
+	int busy_status;             /* 0: none */
 	struct health_settings health;
 	struct timeout_settings timeouts;
 };
@@ -71,21 +85,22 @@ struct settings {
 	const char *
 		*trusted_proxies; /* addresses or networks ("10.0.0.0/8") whose X-Forwarded-For is believed */
 	size_t n_trusted_proxies;
-	uint32_t max_connections;    /* 50000 clients */
-	uint32_t max_head_bytes;     /* 16 KiB */
-	uint64_t max_body_bytes;     /* 64 MiB */
-	uint32_t body_memory_bytes;  /* 1 MiB: what is longer goes to a spool file */
-	uint64_t memory_limit_bytes; /* 1 GiB of request and answer bytes in all */
-	uint64_t spool_max_bytes;    /* 4 GiB in spool files in all */
-	uint64_t client_head_us;     /* 10 s for a request's head, from its first byte */
-	uint64_t client_body_us;     /* 30 s between two pieces of a request's body */
-	uint64_t client_idle_us;     /* 75 s between two requests */
-	uint64_t client_send_us;     /* 60 s in which a client takes nothing of its answer */
-	uint32_t jobs_max;           /* 10000 asynchronous requests kept, finished ones included */
-	uint64_t jobs_max_bytes;     /* 256 MiB of results */
-	uint64_t jobs_max_age_us;    /* 1 h after the end */
-	uint64_t drain_timeout_us;   /* 30 s */
-	bool half_close_waits;       /* false: a client's FIN after its request means that it has left */
+	uint32_t max_connections;             /* 50000 clients */
+	uint32_t max_connections_per_address; /* 0: no limit of its own; IPv6: a /64 */
+	uint32_t max_head_bytes;              /* 16 KiB */
+	uint64_t max_body_bytes;              /* 64 MiB */
+	uint32_t body_memory_bytes;           /* 1 MiB: what is longer goes to a spool file */
+	uint64_t memory_limit_bytes;          /* 1 GiB of request and answer bytes in all */
+	uint64_t spool_max_bytes;             /* 4 GiB in spool files in all */
+	uint64_t client_head_us;              /* 10 s for a request's head, from its first byte */
+	uint64_t client_body_us;              /* 30 s between two pieces of a request's body */
+	uint64_t client_idle_us;              /* 75 s between two requests */
+	uint64_t client_send_us;              /* 60 s in which a client takes nothing of its answer */
+	uint32_t jobs_max;                    /* 10000 asynchronous requests kept, finished ones included */
+	uint64_t jobs_max_bytes;              /* 256 MiB of results */
+	uint64_t jobs_max_age_us;             /* 1 h after the end */
+	uint64_t drain_timeout_us;            /* 30 s */
+	bool half_close_waits; /* false: a client's FIN after its request means that it has left */
 	struct pool_settings *pools;
 	size_t n_pools;
 };

@@ -11,6 +11,7 @@
 #include "gateway/backend.h"
 #include "gateway/exchange.h"
 #include "gateway/reactor.h"
+#include "gateway/tunnel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ enum {
 };
 
 static const struct io_stream_ops upstream_ops;
+
+enum { BOUNCES_MAX = 3 }; /* busy answers that are not passed on */
 
 static struct reactor *reactor_of(const struct upstream *u)
 {
@@ -40,7 +43,8 @@ static void forget_answer(struct upstream *u)
 	u->partial = NULL;
 	u->partial_bytes = 0;
 	u->sent_bytes = 0;
-	u->sent_all = u->got_bytes = u->zombie = false;
+	u->sent_all = u->got_bytes = u->bounced = u->event_stream = u->zombie = u->overdue = false;
+	u->probe = PROBE_NONE;
 	u->status = 0;
 	if (u->paused) {
 		u->paused = false;
@@ -49,27 +53,12 @@ static void forget_answer(struct upstream *u)
 	}
 }
 
-static void close_stream(struct upstream *u)
+void upstream_close(struct upstream *u)
 {
 	io_close(reactor_of(u)->io, &u->stream);
 	u->phase = UPSTREAM_CLOSED;
 	u->proven = false;
 	io_timer_stop(reactor_of(u)->io, &u->timer);
-}
-
-static void note_container(struct upstream *u, enum container_state before)
-{
-	struct container *c = u->slot->container;
-	reactor_changed(reactor_of(u));
-	if (c->state == before)
-		return;
-	for (uint32_t i = 0; c->state == CONTAINER_DOWN && i < c->n_slots;
-		i++) { /* the core took these out: their connections go */
-		struct upstream *other = upstream_of(&c->slot[i]);
-		if (other->slot->state == SLOT_DOWN && other->phase == UPSTREAM_IDLE)
-			close_stream(other);
-	}
-	backend_state_changed(u->backend, before);
 }
 
 static struct exchange *detach(struct upstream *u)
@@ -96,19 +85,18 @@ static int slot_loss_of(enum failure failure)
 	return LOSS_FAILED;
 }
 
-/* The connection is of no more use. what: for the log, NULL when it is nothing to speak of. */
-static void upstream_failed(struct upstream *u, enum failure failure, const char *what)
+void upstream_failed(struct upstream *u, enum failure failure, const char *what)
 {
 	struct route *route = u->backend->route;
 	enum container_state before = u->slot->container->state;
 	if (what && before == CONTAINER_UP)
 		log_warning("%s: %s", u->backend->settings.name, what);
-	close_stream(u);
+	upstream_close(u);
 	forget_answer(u);
 	struct exchange *ex = detach(u);
 	struct ticket *t =
 		slot_lost(u->slot, (enum slot_loss)slot_loss_of(failure), reactor_of(u)->io->now_us);
-	note_container(u, before);
+	backend_note(u->backend, before);
 	backend_retry_later(u->backend);
 	if (t)
 		exchange_failed(ex, failure); /* back in the queue, if it may be */
@@ -119,11 +107,12 @@ static void upstream_failed(struct upstream *u, enum failure failure, const char
 
 /* ---- asking ---- */
 
+/* An event stream may last: only silence ends it. */
 static void set_deadline(struct upstream *u, uint64_t after_us)
 {
 	struct reactor *r = reactor_of(u);
 	uint64_t due = r->io->now_us + after_us, last = u->asked_us + settings_of(u)->timeouts.total_us;
-	io_timer_set(r->io, &u->timer, due < last ? due : last);
+	io_timer_set(r->io, &u->timer, due < last || u->event_stream ? due : last);
 }
 
 /* Slices of the request from sent_bytes on. 0: all is sent, or the rest is being read from its file
@@ -223,60 +212,58 @@ void upstream_connect(struct upstream *u)
 	start_connect(u);
 }
 
-void upstream_probe(struct upstream *u)
-{
-	struct reactor *r = reactor_of(u);
-	struct str text = backend_probe_text(u->backend, r->scratch, sizeof r->scratch);
-	u->phase = UPSTREAM_HEAD;
-	u->asked_us = r->io->now_us;
-	io_timer_set(r->io, &u->timer, r->io->now_us + settings_of(u)->health.timeout_us);
-	struct iovec iov = { (char *)(uintptr_t)text.ptr, text.len };
-	ssize_t sent = io_send(r->io, &u->stream, &iov, 1);
-	u->sent_all = true;
-	if (sent != (ssize_t)text.len) /* a fresh connection takes a few hundred bytes, or it is broken */
-		io_timer_set(r->io, &u->timer, r->io->now_us);
-}
-
 /* ---- answering ---- */
 
-static bool probe_is_well(int status)
-{
-	return (status >= 200 && status < 300) || status == 404 || status == 405 || status == 501;
-}
-
-/* The answer's last byte is in. keep: the connection may be used again. */
-static void upstream_answered(struct upstream *u, bool keep, struct answer_part *part)
+void upstream_answered(struct upstream *u, bool keep, struct answer_part *part)
 {
 	struct reactor *r = reactor_of(u);
 	struct route *route = u->backend->route;
 	struct exchange *ex = detach(u);
-	struct container *c = u->slot->container;
-	enum container_state before = c->state;
-	bool probed = u->slot->probing;
-	if (probed && !probe_is_well(u->status)) {
-		upstream_failed(u, FAILURE_LOST, "its health check says that it is not ready");
-		return;
-	}
-	if (probed)
-		backend_probed(u->backend, u->status);
+	enum container_state before = u->slot->container->state;
 	keep = keep && u->sent_all;
 	if (keep) {
 		u->phase = UPSTREAM_IDLE;
 		u->proven = true;
 		io_timer_stop(r->io, &u->timer);
 	} else {
-		close_stream(u);
+		upstream_close(u);
 	}
-	if (ex && u->slot->ticket)
+	if (u->slot->ticket)
 		histogram_add(&route->metrics.service, r->io->now_us - u->asked_us);
 	forget_answer(u);
 	slot_answered(u->slot, keep, r->io->now_us);
 	if (u->slot->state == SLOT_DOWN && u->phase == UPSTREAM_IDLE)
-		close_stream(u);
-	note_container(u, before);
+		upstream_close(u);
+	backend_note(u->backend, before);
 	route_pump(route); /* the slot's next request first … */
 	if (ex)
 		exchange_answer(ex, part); /* … then the answer to this one */
+}
+
+/* The container said busy, and all of that answer is in: the request goes elsewhere, the container rests. */
+static void upstream_bounced(struct upstream *u)
+{
+	struct route *route = u->backend->route;
+	enum container_state before = u->slot->container->state;
+	struct exchange *ex = detach(u);
+	upstream_close(u);
+	forget_answer(u);
+	(void)slot_bounced(u->slot, reactor_of(u)->io->now_us);
+	backend_note(u->backend, before);
+	backend_retry_later(u->backend);
+	exchange_bounced(ex);
+	route_pump(route);
+}
+
+/* All of the answer at hand is in. */
+static void answer_ended(struct upstream *u, bool keep, struct answer_part *part)
+{
+	if (u->probe)
+		upstream_probed(u, keep);
+	else if (u->bounced && u->slot->ticket)
+		upstream_bounced(u);
+	else
+		upstream_answered(u, keep, part);
 }
 
 /* Payload of bytes[0..n) into the part, as many slices as fit. Returns the bytes used; *ret_status as
@@ -315,12 +302,14 @@ static void take_answer(struct upstream *u, const struct http_head *head, const 
 			upstream_failed(u, FAILURE_BAD_ANSWER, "its answer's chunks are broken");
 			return;
 		}
+		for (int i = 0; u->probe && i < part.n_body; i++)
+			upstream_probe_body(u, part.body[i].iov_base, part.body[i].iov_len);
 		if (status == PARSE_OK) {
 			part.end = true;
-			upstream_answered(u, u->keep_alive && n == 0, &part);
+			answer_ended(u, u->keep_alive && n == 0, &part);
 			return;
 		}
-		if (u->exchange && (part.head || part.body_bytes)) {
+		if (u->exchange && !u->bounced && (part.head || part.body_bytes)) {
 			exchange_answer(u->exchange, &part);
 			part.head = NULL;
 		}
@@ -330,6 +319,14 @@ static void take_answer(struct upstream *u, const struct http_head *head, const 
 static enum http_method asked_method(const struct upstream *u)
 {
 	return u->exchange ? (enum http_method)u->exchange->method : HTTP_GET;
+}
+
+/* The pool's own way of saying 'busy'; no other answer is taken for it. */
+static bool says_busy(const struct upstream *u, const struct http_head *head)
+{
+	const struct pool_settings *ps = settings_of(u);
+	return ps->busy_status && head->status == ps->busy_status &&
+		(!ps->busy_header || http_field_named(head, str_of(ps->busy_header)));
 }
 
 /* Handles one head at the beginning of bytes[0..n). Returns the bytes used, 0 when more are needed or all is
@@ -347,7 +344,11 @@ static size_t take_head(struct upstream *u, const char *bytes, size_t n)
 		break;
 	}
 	if (head->status == 101) {
-		upstream_failed(u, FAILURE_BAD_ANSWER, "it switches protocols without being asked to");
+		if (u->exchange && u->exchange->upgrade && !u->zombie)
+			tunnel_start(u, head, bytes + head->bytes, n - head->bytes);
+		else
+			upstream_failed(
+				u, FAILURE_BAD_ANSWER, "it switches protocols without being asked to");
 		return 0;
 	}
 	if (head->status < 200)
@@ -356,6 +357,8 @@ static size_t take_head(struct upstream *u, const char *bytes, size_t n)
 	u->keep_alive = head->keep_alive;
 	u->status = head->status;
 	u->phase = UPSTREAM_BODY;
+	u->bounced = u->exchange && says_busy(u, head) && u->exchange->bounces < BOUNCES_MAX;
+	u->event_stream = http_is_event_stream(head);
 	take_answer(u, head, bytes + head->bytes, n - head->bytes);
 	return 0;
 }
@@ -401,6 +404,18 @@ static struct upstream *of(struct io_stream *s)
 	return CONTAINER_OF(s, struct upstream, stream);
 }
 
+/* An idle connection has ended: is the container still there? A zombie's is only between two idle probes. */
+static void idle_ended(struct upstream *u)
+{
+	upstream_close(u);
+	if (u->slot->state == SLOT_ZOMBIE) {
+		upstream_ask_again(u);
+		return;
+	}
+	slot_disconnected(u->slot);
+	backend_check_soon(u->backend);
+}
+
 static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 {
 	struct upstream *u = of(s);
@@ -412,27 +427,20 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 	case UPSTREAM_BODY:
 		take_answer(u, NULL, bytes, n);
 		break;
+	case UPSTREAM_TUNNEL:
+		tunnel_from_upstream(u, bytes, n);
+		return;
 	case UPSTREAM_IDLE: /* an answer to nothing */
 		log_warning("%s: sent bytes that nobody asked for", u->backend->settings.name);
-		close_stream(u);
-		slot_disconnected(u->slot);
-		break;
+		idle_ended(u);
+		return;
 	case UPSTREAM_CLOSED:
 	case UPSTREAM_CONNECTING:
 		CHECK(!"bytes without a connection");
 	}
-	if (u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) {
-		if (u->got_bytes && !u->zombie)
-			set_deadline(u, settings_of(u)->timeouts.idle_us);
-	}
-}
-
-/* An idle connection has ended: is the container still there? */
-static void idle_ended(struct upstream *u)
-{
-	close_stream(u);
-	slot_disconnected(u->slot);
-	backend_check_soon(u->backend);
+	if ((u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) && u->got_bytes && !u->zombie &&
+		!u->probe)
+		set_deadline(u, settings_of(u)->timeouts.idle_us);
 }
 
 static void ended(struct upstream *u, const char *how)
@@ -441,17 +449,22 @@ static void ended(struct upstream *u, const char *how)
 	case UPSTREAM_IDLE:
 		idle_ended(u);
 		return;
-	case UPSTREAM_CONNECTING:
+	case UPSTREAM_CONNECTING: /* also a zombie's: who does not listen runs nothing */
 		upstream_failed(u, FAILURE_UNDELIVERED, how);
 		return;
 	case UPSTREAM_HEAD:
-		if (u->proven && !u->got_bytes)
-			upstream_failed(u, FAILURE_STALE, NULL);
-		else
-			upstream_failed(u, FAILURE_LOST, how);
-		return;
 	case UPSTREAM_BODY:
-		upstream_failed(u, FAILURE_LOST, how);
+		if (u->probe && u->slot->state == SLOT_ZOMBIE) { /* a probe is no proof */
+			upstream_close(u);
+			upstream_ask_again(u);
+		} else if (u->proven && !u->got_bytes) {
+			upstream_failed(u, FAILURE_STALE, NULL);
+		} else {
+			upstream_failed(u, FAILURE_LOST, how);
+		}
+		return;
+	case UPSTREAM_TUNNEL:
+		tunnel_end(u);
 		return;
 	case UPSTREAM_CLOSED:
 		return;
@@ -463,7 +476,7 @@ static void on_eof(struct io_stream *s)
 	struct upstream *u = of(s);
 	if (u->phase == UPSTREAM_BODY && u->body.framing == FRAMING_CLOSE) {
 		struct answer_part part = { .framing = FRAMING_CLOSE, .end = true };
-		upstream_answered(u, false, &part);
+		answer_ended(u, false, &part);
 		return;
 	}
 	ended(u, "closed the connection in the middle of a request");
@@ -479,92 +492,150 @@ static void on_error(struct io_stream *s, int err)
 static void on_writable(struct io_stream *s)
 {
 	struct upstream *u = of(s);
-	if (u->exchange && !u->sent_all && send_request(u) < 0)
+	if (u->phase == UPSTREAM_TUNNEL)
+		tunnel_upstream_writable(u);
+	else if (u->exchange && !u->sent_all && send_request(u) < 0)
 		ended(u, "the connection broke while the request was sent");
+}
+
+static bool is_probed_first(const struct pool_settings *ps)
+{
+	return ps->health.path || ps->idle_probe.path;
 }
 
 static void on_connect(struct io_stream *s)
 {
 	struct upstream *u = of(s);
 	struct reactor *r = reactor_of(u);
-	struct container *c = u->slot->container;
-	enum container_state before = c->state;
-	slot_connected(u->slot, settings_of(u)->health.path != NULL, r->io->now_us);
+	const struct pool_settings *ps = settings_of(u);
+	enum container_state before = u->slot->container->state;
 	u->phase = UPSTREAM_IDLE;
-	io_timer_set(r->io, &u->timer, r->io->now_us + UNPROVEN_IDLE_US);
-	if (u->slot->ticket) {
-		ask(u);
-	} else if (u->slot->probing) {
-		upstream_probe(u);
+	if (u->slot->state == SLOT_ZOMBIE) {
+		upstream_probe(u, PROBE_IDLE);
+		return;
 	}
-	note_container(u, before);
+	slot_connected(u->slot, is_probed_first(ps), r->io->now_us);
+	io_timer_set(r->io, &u->timer, r->io->now_us + UNPROVEN_IDLE_US);
+	if (u->slot->ticket)
+		ask(u);
+	else if (u->slot->probing)
+		upstream_probe(u, before != CONTAINER_UP && ps->idle_probe.path ? PROBE_IDLE : PROBE_HEALTH);
+	backend_note(u->backend, before);
 	route_pump(u->backend->route);
+}
+
+/* A connect or a send that failed at once. */
+static void closed_timer(struct upstream *u)
+{
+	switch (u->slot->state) {
+	case SLOT_CONNECTING:
+		upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
+		return;
+	case SLOT_BUSY:
+		upstream_failed(u, FAILURE_STALE, NULL);
+		return;
+	case SLOT_ZOMBIE:
+		if (settings_of(u)->idle_probe.path)
+			start_connect(u);
+		if (u->phase == UPSTREAM_CLOSED)
+			upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
+		return;
+	case SLOT_FREE:
+	case SLOT_DOWN:
+	case SLOT_STATES:
+		return;
+	}
+}
+
+static void idle_timer(struct upstream *u)
+{
+	if (u->slot->state == SLOT_ZOMBIE) {
+		upstream_probe(u, PROBE_IDLE);
+	} else if (!u->proven) {
+		upstream_close(u);
+		slot_disconnected(u->slot);
+	}
+}
+
+static void too_slow(struct upstream *u)
+{
+	bool whole = reactor_of(u)->io->now_us >= u->asked_us + settings_of(u)->timeouts.total_us &&
+		!u->event_stream;
+	enum container_state before = u->slot->container->state;
+	const char *detail = whole ? "the answer is not complete (timeouts.total is over)"
+		: u->phase == UPSTREAM_HEAD
+		? "the container has not begun to answer (timeouts.first_byte is over)"
+		: "the container has stopped in the middle of its answer (timeouts.idle is over)";
+	if (!u->exchange)
+		return;
+	exchange_problem(u->exchange, PROBLEM_UPSTREAM_TIMEOUT, detail); /* and the slot is a zombie's */
+	container_failed(u->slot->container, reactor_of(u)->io->now_us);
+	backend_note(u->backend, before);
 }
 
 static void on_timer(struct io_timer *t)
 {
 	struct upstream *u = CONTAINER_OF(t, struct upstream, timer);
-	struct reactor *r = reactor_of(u);
 	switch (u->phase) {
-	case UPSTREAM_CLOSED: /* a connect or a send that failed at once */
-		if (u->slot->state == SLOT_CONNECTING)
-			upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
-		else if (u->slot->state == SLOT_BUSY || u->slot->state == SLOT_ZOMBIE)
-			upstream_failed(u, FAILURE_STALE, NULL);
+	case UPSTREAM_CLOSED:
+		closed_timer(u);
 		return;
 	case UPSTREAM_IDLE:
-		if (!u->proven) {
-			close_stream(u);
-			slot_disconnected(u->slot);
-		}
+		idle_timer(u);
 		return;
 	case UPSTREAM_CONNECTING:
 		upstream_failed(
 			u, FAILURE_UNDELIVERED, "does not accept connections (timeouts.connect is over)");
 		return;
+	case UPSTREAM_TUNNEL:
+		tunnel_end(u);
+		return;
 	case UPSTREAM_HEAD:
 	case UPSTREAM_BODY:
 		break;
 	}
-	if (u->slot->probing || u->zombie) {
-		enum container_state before = u->slot->container->state;
-		if (u->zombie)
-			container_down(u->slot->container, r->io->now_us);
-		note_container(u, before);
-		upstream_failed(u, FAILURE_TIMEOUT,
-			"does not come to an end with a request that was given up, or with a health check");
-		return;
+	if (u->zombie) {
+		upstream_ask_again(u);
+	} else if (u->probe) {
+		upstream_failed(
+			u, FAILURE_TIMEOUT, "its health check is not answered (health.timeout is over)");
+	} else {
+		too_slow(u);
 	}
-	bool first = u->phase == UPSTREAM_HEAD;
-	bool whole = r->io->now_us >= u->asked_us + settings_of(u)->timeouts.total_us;
-	if (u->exchange)
-		exchange_timed_out(u->exchange,
-			whole ? "the answer is not complete (timeouts.total is over)"
-				: first
-				? "the container has not begun to answer (timeouts.first_byte is over)"
-				: "the container has stopped in the middle of its answer (timeouts.idle is "
-				  "over)");
 }
 
 void upstream_give_up(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
+	const struct pool_settings *ps = settings_of(u);
 	reactor_changed(r);
 	if (u->phase == UPSTREAM_CONNECTING || u->phase == UPSTREAM_CLOSED) { /* nothing was sent */
 		exchange_bury(detach(u));
 		return;
 	}
-	u->zombie = true;
-	if (u->paused) {
-		u->paused = false;
-		io_recv_pause(r->io, &u->stream, false);
+	if (u->phase == UPSTREAM_TUNNEL) {
+		tunnel_end(u);
+		return;
 	}
-	io_timer_set(r->io, &u->timer, r->io->now_us + settings_of(u)->timeouts.total_us);
+	upstream_resume(u);
+	u->zombie = true;
+	u->zombie_us = r->io->now_us + ps->zombie_timeout_us;
+	if (ps->on_leave == LEAVE_CLOSE && ps->idle_probe.path) {
+		exchange_bury(detach(u));
+		upstream_close(u);
+		free(u->partial);
+		u->partial = NULL;
+		u->partial_bytes = 0;
+		u->ask_again_us = 0;
+		upstream_ask_again(u);
+	} else {
+		io_timer_set(r->io, &u->timer, u->zombie_us);
+	}
 }
 
 void upstream_pause(struct upstream *u)
 {
-	if (u->paused || u->phase != UPSTREAM_BODY)
+	if (u->paused || (u->phase != UPSTREAM_BODY && u->phase != UPSTREAM_TUNNEL))
 		return;
 	u->paused = true;
 	io_recv_pause(reactor_of(u)->io, &u->stream, true);
@@ -600,7 +671,8 @@ void upstream_init(struct upstream *u, struct backend *b, struct slot *s)
 
 void upstream_finish(struct upstream *u)
 {
-	close_stream(u);
+	tunnel_free(u);
+	upstream_close(u);
 	forget_answer(u);
 	if (u->exchange)
 		exchange_bury(detach(u));

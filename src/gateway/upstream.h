@@ -5,12 +5,15 @@
  */
 #pragma once
 #include "core/pool.h"
+#include "core/retry.h"
 #include "http/body.h"
 #include "http/parse.h"
 #include "io/io.h"
 
+struct answer_part;
 struct backend;
 struct exchange;
+struct tunnel;
 
 enum upstream_phase {
 	UPSTREAM_CLOSED,
@@ -18,6 +21,13 @@ enum upstream_phase {
 	UPSTREAM_IDLE, /* connected, nothing asked */
 	UPSTREAM_HEAD, /* asked; the answer's head is to come */
 	UPSTREAM_BODY,
+	UPSTREAM_TUNNEL, /* the protocol was switched: bytes pass both ways */
+};
+
+enum probe_kind {
+	PROBE_NONE,
+	PROBE_IDLE,   /* is nothing in flight any more? */
+	PROBE_HEALTH, /* is it ready? */
 };
 
 struct upstream {
@@ -27,18 +37,25 @@ struct upstream {
 	struct slot *slot;         /* borrowed */
 	struct exchange *exchange; /* borrowed; NULL when idle or probing */
 	enum upstream_phase phase;
-	uint64_t sent_bytes; /* of the request */
+	enum probe_kind probe; /* what the answer at hand answers */
 	bool sent_all;
 	bool proven;     /* an answer has come over this connection */
 	bool keep_alive; /* the container's word in the answer at hand */
 	bool got_bytes;  /* of the answer at hand */
-	bool paused;     /* the client's buffer is behind */
-	bool zombie;     /* given up; what comes is thrown away */
+	bool bounced;    /* the answer at hand says busy: it is thrown away, and the request goes elsewhere */
+	bool event_stream; /* the answer at hand is one: it may last */
+	bool paused;       /* the client's buffer is behind */
+	bool zombie;       /* given up; what comes is thrown away */
+	bool overdue;      /* a zombie that has taken its container out */
 	struct http_body body;
-	char *partial; /* owned; the beginning of a head */
+	char *partial; /* owned; the beginning of a head, or of an idle probe's body */
 	uint32_t partial_bytes;
+	uint64_t sent_bytes; /* of the request */
 	uint64_t asked_us;
-	int status; /* of the answer at hand */
+	uint64_t zombie_us;    /* when a zombie takes its container out */
+	uint64_t ask_again_us; /* the next pause between two idle probes */
+	int status;            /* of the answer at hand */
+	struct tunnel *tunnel; /* owned; while TUNNEL, else NULL */
 };
 
 void upstream_init(struct upstream *u, struct backend *b, struct slot *s);
@@ -52,8 +69,26 @@ void upstream_dispatch(struct upstream *u, struct exchange *ex);
 /* The slot is CONNECTING without an exchange: to see whether its container is there. */
 void upstream_connect(struct upstream *u);
 
-/* The slot is BUSY with a probe, connected: asks. */
-void upstream_probe(struct upstream *u);
+/* A probe's slot (BUSY, or a ZOMBIE's) is connected: asks. In prober.c. */
+void upstream_probe(struct upstream *u, enum probe_kind kind);
+
+/* The probe at hand has its whole answer. In prober.c. */
+void upstream_probed(struct upstream *u, bool keep);
+
+/* Keeps a piece of an idle probe's answer. In prober.c. */
+void upstream_probe_body(struct upstream *u, const char *bytes, size_t n);
+
+/* Asks again later whether a zombie is over; takes the container out when it is overdue. In prober.c. */
+void upstream_ask_again(struct upstream *u);
+
+/* The slot's connection is of no more use. what: for the log; NULL when it is nothing to speak of. */
+void upstream_failed(struct upstream *u, enum failure failure, const char *what);
+
+/* The answer's last byte is in, or the probe is through; keep: the connection may be used again. part: for
+ * the exchange, the last of its answer; NULL when there is none to tell. */
+void upstream_answered(struct upstream *u, bool keep, struct answer_part *part);
+
+void upstream_close(struct upstream *u);
 
 /* The client's buffer is behind: nothing more is taken from the container until upstream_resume. */
 void upstream_pause(struct upstream *u);

@@ -1,0 +1,25 @@
+/* tunnel: a connection whose protocol was switched (WebSocket, RFC 9110 §7.8): bytes pass both ways until one
+ * side ends it, and the slot is held so long.
+ *
+ * Owns:   what the container has yet to take. What the client has yet to take is the client's outbox.
+ */
+#pragma once
+#include "http/parse.h"
+
+#include <stddef.h>
+
+struct client;
+struct upstream;
+
+/* The container has answered 101 to u's exchange; bytes[0..n) came behind it. */
+void tunnel_start(struct upstream *u, const struct http_head *head, const char *bytes, size_t n);
+
+void tunnel_from_upstream(struct upstream *u, const char *bytes, size_t n);
+void tunnel_from_client(struct client *c, const char *bytes, size_t n);
+void tunnel_upstream_writable(struct upstream *u);
+
+/* One side has ended it, or nothing has passed for too long: the slot is free, and the client, if it is still
+ * there, gets what is left. */
+void tunnel_end(struct upstream *u);
+
+void tunnel_free(struct upstream *u);
