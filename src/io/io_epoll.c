@@ -30,7 +30,13 @@ enum {
 };
 
 /* io_stream.flags */
-enum { CONNECTING = 1, PAUSED = 2, SAW_EOF = 4, WANTS_ROOM = 8 };
+enum {
+	CONNECTING = 1,
+	PAUSED = 2,
+	SAW_EOF = 4,
+	WANTS_ROOM = 8,
+	UNWATCHED = 16, /* paused and hung up: epoll would report it at every turn */
+};
 
 /* What an epoll event's pointer points at, in its two lowest bits. */
 enum { TAG_STREAM, TAG_LISTENER, TAG_WATCH, TAG_WAKE, TAG_MASK = 3 };
@@ -96,10 +102,11 @@ static void update_interest(struct io_epoll *e, struct io_stream *s)
 		want |= EPOLLIN;
 	if (s->flags & (WANTS_ROOM | CONNECTING))
 		want |= EPOLLOUT;
-	if (want == s->interest)
+	if (want == s->interest || (s->flags & UNWATCHED && s->flags & PAUSED))
 		return;
-	int r = ctl(e, EPOLL_CTL_MOD, s->fd, want, s, TAG_STREAM);
+	int r = ctl(e, s->flags & UNWATCHED ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, s->fd, want, s, TAG_STREAM);
 	CHECK(r == 0 || r == -ENOENT); /* ENOENT: it has failed, and its owner has yet to close it */
+	s->flags &= (uint8_t)~UNWATCHED;
 	s->interest = (uint8_t)want;
 }
 
@@ -182,9 +189,18 @@ static void epoll_close(struct io *io, struct io_stream *s, bool reset)
 	if (reset)
 		(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
 			sizeof(struct linger));
-	close(s->fd); /* which also takes it out of epoll: it is never duplicated */
+	/* by itself, it would stay in epoll as long as a child that has yet to exec holds a copy */
+	(void)ctl(self(io), EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM);
+	close(s->fd);
 	s->fd = -1;
 	strike_out(self(io), s, TAG_STREAM);
+}
+
+/* Nothing comes after it: epoll would report it at every turn. */
+static void report_error(struct io_epoll *e, struct io_stream *s, int err)
+{
+	(void)ctl(e, EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM);
+	s->ops->on_error(s, -err);
 }
 
 static void stream_failed(struct io_epoll *e, struct io_stream *s, int fallback)
@@ -193,8 +209,7 @@ static void stream_failed(struct io_epoll *e, struct io_stream *s, int fallback)
 	socklen_t len = sizeof err;
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) || err == 0)
 		err = fallback;
-	(void)ctl(e, EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM); /* it would be reported at every turn */
-	s->ops->on_error(s, -err);
+	report_error(e, s, err);
 }
 
 static void stream_connected(struct io_epoll *e, struct io_stream *s)
@@ -202,7 +217,7 @@ static void stream_connected(struct io_epoll *e, struct io_stream *s)
 	int err = 0;
 	socklen_t len = sizeof err;
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) || err) {
-		s->ops->on_error(s, -(err ? err : ENOTCONN));
+		report_error(e, s, err ? err : ENOTCONN);
 		return;
 	}
 	s->flags &= (uint8_t)~CONNECTING;
@@ -224,6 +239,14 @@ static void stream_receive(struct io_epoll *e, struct io_stream *s)
 	}
 }
 
+/* The peer is wholly gone, but what it sent is still to be received. */
+static void stream_hung_up(struct io_epoll *e, struct io_stream *s)
+{
+	(void)ctl(e, EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM);
+	s->flags |= UNWATCHED;
+	s->interest = 0;
+}
+
 static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t events)
 {
 	int fd = s->fd;
@@ -242,8 +265,10 @@ static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t event
 		stream_receive(e, s);
 	else if (events & EPOLLERR)
 		stream_failed(e, s, ECONNRESET);
-	else if ((events & EPOLLHUP) && (s->flags & (PAUSED | SAW_EOF)))
+	else if ((events & EPOLLHUP) && (s->flags & SAW_EOF))
 		stream_failed(e, s, EPIPE);
+	else if ((events & EPOLLHUP) && (s->flags & PAUSED))
+		stream_hung_up(e, s);
 }
 
 /* ---- listeners ---- */
@@ -320,6 +345,7 @@ static void epoll_unlisten(struct io *io, struct io_listener *l)
 	struct io_addr a;
 	if (epoll_listen_addr(io, l, &a) == 0 && a.sa.sa_family == AF_UNIX && a.un.sun_path[0])
 		unlink(a.un.sun_path);
+	(void)ctl(e, EPOLL_CTL_DEL, l->fd, 0, l, TAG_LISTENER);
 	close(l->fd);
 	l->fd = -1;
 	strike_out(e, l, TAG_LISTENER);
@@ -368,10 +394,11 @@ static void listener_event(struct io_epoll *e, struct io_listener *l)
 void io_epoll_post(struct io *io, struct io_message *m)
 {
 	struct io_epoll *e = self(io);
-	m->next = atomic_load(&e->messages);
-	while (!atomic_compare_exchange_weak(&e->messages, &m->next, m))
-		;
-	if (!m->next) /* else somebody else has rung already */
+	struct io_message *before = atomic_load(&e->messages);
+	do {
+		m->next = before;
+	} while (!atomic_compare_exchange_weak(&e->messages, &before, m)); /* from here on m is the loop's */
+	if (!before) /* else somebody else has rung already */
 		(void)!write(e->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
