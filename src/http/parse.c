@@ -27,6 +27,11 @@ struct cursor {
 	const char *end;
 };
 
+static struct cursor cursor_over(const char *bytes, size_t len)
+{
+	return (struct cursor){ bytes, len ? bytes + len : bytes }; /* no bytes may be NULL */
+}
+
 /* The known fields of a head. */
 struct seen {
 	uint64_t once;             /* those on one line at least */
@@ -555,16 +560,16 @@ static enum parse_status conclude(enum parse_status s, const struct cursor *c, c
 
 enum parse_status http_parse_request(const char *bytes, size_t len, size_t max_bytes, struct http_head *ret)
 {
-	struct cursor c = { bytes, bytes + (len < max_bytes ? len : max_bytes) };
-	enum parse_status s = len ? request_head(&c, ret) : PARSE_MORE;
+	struct cursor c = cursor_over(bytes, len < max_bytes ? len : max_bytes);
+	enum parse_status s = request_head(&c, ret);
 	return conclude(s, &c, bytes, len, max_bytes, ret);
 }
 
 enum parse_status http_parse_response(const char *bytes, size_t len, size_t max_bytes,
 	enum http_method request_method, struct http_head *ret)
 {
-	struct cursor c = { bytes, bytes + (len < max_bytes ? len : max_bytes) };
-	enum parse_status s = len ? response_head(&c, request_method, ret) : PARSE_MORE;
+	struct cursor c = cursor_over(bytes, len < max_bytes ? len : max_bytes);
+	enum parse_status s = response_head(&c, request_method, ret);
 	return conclude(s, &c, bytes, len, max_bytes, ret);
 }
 

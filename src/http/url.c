@@ -108,7 +108,9 @@ static char path_char(struct str s, size_t *at)
 bool url_has_dot_segment(struct str path)
 {
 	enum { NO_DOTS = 3 };
-	unsigned dots = NO_DOTS; /* of the segment, which has nothing else so far */
+	if (path.len == 0 || (!memchr(path.ptr, '.', path.len) && !memchr(path.ptr, '%', path.len)))
+		return false; /* nearly all paths */
+	unsigned dots = 0;    /* of the segment, which has nothing else so far */
 	size_t at = 0;
 	while (at < path.len) {
 		char c = path_char(path, &at);
