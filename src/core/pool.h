@@ -93,7 +93,7 @@ struct pool_limits {
 	uint64_t backoff_min_us, backoff_max_us;
 };
 
-enum { POOL_SLOTS_MAX = 256 }; /* of one container */
+enum { POOL_SLOTS_MAX = 1024 }; /* of one container */
 
 struct pool {
 	struct pool_limits limits;

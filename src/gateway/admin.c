@@ -9,6 +9,7 @@
 #include "http/url.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct str no_store = { "Cache-Control: no-store\r\n", 25 };
@@ -112,7 +113,7 @@ static void reply_status(struct client *c)
 	json_key(j, "pools");
 	json_open(j, '[');
 	for (uint32_t i = 0; i < r->n_routes; i++)
-		describe_pool(j, &r->routes[i]);
+		describe_pool(j, r->routes[i]);
 	json_close(j, ']');
 	json_close(j, '}');
 	json_bytes(j, STR("\n"));
@@ -127,20 +128,36 @@ static void reply_metrics(struct client *c)
 	client_reply(c, 200, "text/plain; version=0.0.4; charset=utf-8", no_store, json_str(j));
 }
 
-void admin_handle(struct client *c, const struct http_head *head)
+/* A change comes with application/json, which a page of another origin cannot send without being asked
+ * (CORS). */
+static bool is_json(const struct http_head *head)
+{
+	const struct http_field *f = http_field(head, FIELD_CONTENT_TYPE);
+	struct str type = f ? f->value : (struct str){ NULL, 0 };
+	return str_eq_nocase(str_trim(str_cut(&type, ';')), STR("application/json"));
+}
+
+static void begin_change(struct client *c, const struct http_head *head)
 {
 	const struct str none = { NULL, 0 };
-	if (!c->unix_peer && !host_is_welcome(c->reactor, url_host(head->host)))
-		client_problem(c, PROBLEM_MISDIRECTED,
-			"Host must be an address, localhost or one of admin_hosts", 0, none);
-	else if (http_field(head, FIELD_ORIGIN))
-		client_problem(c, PROBLEM_FORBIDDEN,
-			"requests from pages in a browser (with Origin) are refused here", 0, none);
-	else if (head->method != HTTP_GET && head->method != HTTP_HEAD)
-		client_problem(c, PROBLEM_METHOD_NOT_ALLOWED,
-			"the admin listener's resources can be read with GET", 0,
-			STR("Allow: GET, HEAD\r\n"));
-	else if (str_eq(head->path, STR("/healthz")))
+	if (head->method != HTTP_DELETE && !is_json(head)) {
+		client_problem(c, PROBLEM_MEDIA_TYPE, "changes need Content-Type: application/json", 0, none);
+		return;
+	}
+	struct admin_request *req = head->path.len < ADMIN_PATH_MAX ? calloc(1, sizeof *req) : NULL;
+	if (!req) {
+		client_problem(c, PROBLEM_NOT_FOUND, "no container has such a name", 0, none);
+		return;
+	}
+	req->method = head->method;
+	str_copy(req->path, sizeof req->path, head->path);
+	client_expect_change(c, head, req);
+}
+
+static void read_resource(struct client *c, const struct http_head *head)
+{
+	const struct str none = { NULL, 0 };
+	if (str_eq(head->path, STR("/healthz")))
 		client_reply(c, 200, "text/plain", no_store, STR("ok\n"));
 	else if (str_eq(head->path, STR("/readyz")))
 		api_readyz(c);
@@ -150,5 +167,27 @@ void admin_handle(struct client *c, const struct http_head *head)
 		reply_metrics(c);
 	else
 		client_problem(c, PROBLEM_NOT_FOUND,
-			"the admin listener has /healthz, /readyz, /status and /metrics", 0, none);
+			"the admin listener has /healthz, /readyz, /status, /metrics and /containers/{name}",
+			0, none);
+}
+
+void admin_handle(struct client *c, const struct http_head *head)
+{
+	const struct str none = { NULL, 0 };
+	bool changes = (head->method == HTTP_PUT || head->method == HTTP_DELETE) &&
+		str_starts(head->path, STR("/containers/"));
+	if (!c->unix_peer && !host_is_welcome(c->reactor, url_host(head->host)))
+		client_problem(c, PROBLEM_MISDIRECTED,
+			"Host must be an address, localhost or one of admin_hosts", 0, none);
+	else if (http_field(head, FIELD_ORIGIN))
+		client_problem(c, PROBLEM_FORBIDDEN,
+			"requests from pages in a browser (with Origin) are refused here", 0, none);
+	else if (changes)
+		begin_change(c, head);
+	else if (head->method != HTTP_GET && head->method != HTTP_HEAD)
+		client_problem(c, PROBLEM_METHOD_NOT_ALLOWED,
+			"GET reads the admin listener's resources; PUT and DELETE change /containers/{name}",
+			0, STR("Allow: GET, HEAD\r\n"));
+	else
+		read_resource(c, head);
 }

@@ -213,12 +213,12 @@ static void handle_queue(struct client *c)
 	json_key(j, "pools");
 	json_open(j, '[');
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		struct pool *p = &r->routes[i].pool;
+		struct pool *p = &r->routes[i]->pool;
 		uint32_t waiting = order_len(&p->queue), busy = 0;
 		for (uint32_t k = 0; k < p->n_containers; k++)
 			busy += container_in_flight(p->containers[k]);
 		json_open(j, '{');
-		key_str(j, "name", str_of(r->routes[i].settings->name));
+		key_str(j, "name", str_of(r->routes[i]->settings->name));
 		key_u64(j, "waiting", waiting);
 		key_u64(j, "slots", pool_slots(p));
 		key_u64(j, "busy", busy);
@@ -237,7 +237,7 @@ void api_readyz(struct client *c)
 	struct json *j = &r->json;
 	uint32_t up = 0, all = 0, draining = 0;
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct pool *p = &r->routes[i].pool;
+		const struct pool *p = &r->routes[i]->pool;
 		all += p->n_containers;
 		for (uint32_t k = 0; k < p->n_containers; k++) {
 			up += p->containers[k]->state == CONTAINER_UP;

@@ -57,14 +57,14 @@ static void on_watch(struct io_timer *t)
 		route_pump(b->route);
 		return;
 	}
-	struct slot *s = container_retry(b->container);
+	struct slot *s = b->leaving ? NULL : container_retry(b->container);
 	if (s)
 		upstream_connect(upstream_of(s));
 	else /* one is being tried, or still at an old request: look again */
 		arm(b, now_us + b->route->settings->health.backoff_min_us);
 }
 
-int backend_add(struct route *route, const struct container_settings *settings)
+struct backend *backend_add(struct route *route, const struct container_settings *settings)
 {
 	uint32_t slots = route->settings->slots;
 	struct container *c = pool_add(&route->pool, slots);
@@ -72,7 +72,7 @@ int backend_add(struct route *route, const struct container_settings *settings)
 	if (!b) {
 		if (c)
 			pool_remove(c);
-		return -ENOMEM;
+		return NULL;
 	}
 	b->settings = *settings;
 	b->route = route;
@@ -85,14 +85,41 @@ int backend_add(struct route *route, const struct container_settings *settings)
 	}
 	arm(b, route->reactor->io->now_us);
 	reactor_changed(route->reactor);
-	return 0;
+	return b;
+}
+
+void backend_leave(struct backend *b)
+{
+	if (b->leaving)
+		return;
+	b->leaving = true;
+	b->route->reactor->n_leaving++;
+	if (!b->route->gone)
+		container_drain(b->container, true);
+	reactor_changed(b->route->reactor);
+}
+
+static void release(struct backend *b)
+{
+	struct reactor *r = b->route->reactor;
+	for (uint32_t i = 0; i < b->container->n_slots; i++)
+		upstream_finish(&b->upstreams[i]);
+	io_timer_stop(r->io, &b->timer);
+	r->n_leaving -= b->leaving;
+	reactor_changed(r);
 }
 
 void backend_destroy(struct backend *b)
 {
-	for (uint32_t i = 0; i < b->container->n_slots; i++)
-		upstream_finish(&b->upstreams[i]);
-	io_timer_stop(b->route->reactor->io, &b->timer);
+	release(b);
+	free(b);
+}
+
+void backend_remove(struct backend *b)
+{
+	log_info("%s: has left", b->settings.name);
+	release(b);
+	pool_remove(b->container);
 	free(b);
 }
 

@@ -22,13 +22,21 @@ struct backend {
 	bool warned;                 /* of a probe that is answered 404, 405 or 501 */
 	bool check;                  /* a kept-alive connection has ended: is it still there? */
 	bool leaving;                /* draining, and removed once it is at rest */
+	bool by_hand;                /* added over the admin listener: a reload leaves it */
 	struct upstream upstreams[]; /* by slot: container->n_slots */
 };
 
-/* A container joins the pool; it is tried in the next turn. -ENOMEM. */
-MUST_USE int backend_add(struct route *route, const struct container_settings *settings);
+/* A container joins the pool; it is tried in the next turn. NULL without memory. */
+struct backend *backend_add(struct route *route, const struct container_settings *settings);
 
-/* Closes its connections, and forgets it and its container. Exchanges that are with it are buried. */
+/* It gets nothing new, and is removed at the end of the turn in which it comes to rest. */
+void backend_leave(struct backend *b);
+
+/* At rest: forgets it and its container. */
+void backend_remove(struct backend *b);
+
+/* The same at once, for the end: exchanges that are with it are buried, its container is left to pool_finish.
+ */
 void backend_destroy(struct backend *b);
 
 static inline struct backend *backend_of(const struct container *c)

@@ -69,7 +69,7 @@ static int append_memory(struct buffer *b, const char *bytes, size_t n)
 		struct segment *s = b->last;
 		if (!s || s->used == s->cap) {
 			size_t cap = b->first && n < SEGMENT_MIN ? SEGMENT_MIN : n;
-			if (b->budget->memory_used + cap > b->budget->memory_max)
+			if (!b->must_take && b->budget->memory_used + cap > b->budget->memory_max)
 				return refuse(b, -ENOMEM);
 			s = malloc(sizeof *s + cap);
 			if (!s)
@@ -106,9 +106,9 @@ static void on_written(void *owner, int err, size_t n)
 
 static int append_file(struct buffer *b, const char *bytes, size_t n)
 {
-	if (b->budget->spool_used + n > b->budget->spool_max)
+	if (!b->must_take && b->budget->spool_used + n > b->budget->spool_max)
 		return refuse(b, -ENOSPC);
-	if (b->budget->memory_used + n > b->budget->memory_max)
+	if (!b->must_take && b->budget->memory_used + n > b->budget->memory_max)
 		return refuse(b, -ENOMEM);
 	if (!b->spool) {
 		b->spool = io_spool_open(b->io, b);
@@ -129,13 +129,20 @@ static int append_file(struct buffer *b, const char *bytes, size_t n)
 	return 0;
 }
 
+/* Near the reactor's limit, what an answer has to wait for goes to the file at once. */
+static uint64_t memory_share(const struct buffer *b)
+{
+	const struct budget *budget = b->budget;
+	return b->must_take && budget->memory_used > budget->memory_max / 8 * 7 ? 0 : b->memory_max;
+}
+
 int buffer_append(struct buffer *b, const char *bytes, size_t n)
 {
 	if (b->err)
 		return b->err;
 	if (n == 0)
 		return 0;
-	if (b->mem_end == b->size && b->mem_end - b->base + n <= b->memory_max)
+	if (b->mem_end == b->size && b->mem_end - b->base + n <= memory_share(b))
 		return append_memory(b, bytes, n);
 	return append_file(b, bytes, n);
 }
@@ -230,5 +237,9 @@ void buffer_consume(struct buffer *b, uint64_t offset)
 
 bool buffer_is_behind(const struct buffer *b)
 {
-	return b->size - b->written > BEHIND_BYTES;
+	const struct budget *budget = b->budget;
+	if (b->size - b->written > BEHIND_BYTES)
+		return true;
+	return b->must_take && buffer_left(b) &&
+		(budget->memory_used > budget->memory_max || budget->spool_used > budget->spool_max);
 }

@@ -34,8 +34,10 @@ struct buffer {
 	char *window;           /* owned; a piece of the file, read back */
 	uint64_t window_at;
 	uint32_t window_len;
-	bool loading; /* the window is being read; its memory is lent to the loop */
-	int err;      /* the spool failed; stays */
+	bool must_take; /* an answer's: not refused at the reactor's limits, buffer_is_behind says that they
+			   are met */
+	bool loading;   /* the window is being read; its memory is lent to the loop */
+	int err;        /* the spool failed; stays */
 	/* Something that a peek or a pause waited for has come: more bytes, room, or an error. */
 	void (*on_ready)(struct buffer *b);
 };

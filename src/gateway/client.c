@@ -143,6 +143,8 @@ void client_free(struct client *c)
 	close_outbox(c);
 	c->reactor->budget.memory_used -= c->early.cap;
 	free(c->early.ptr);
+	if (c->upload)
+		free(c->upload->admin);
 	free(c->upload);
 	objpool_put(&c->reactor->client_pool, c);
 }
@@ -216,6 +218,7 @@ static bool keep(struct client *c, const struct iovec *iov, int n, size_t skip)
 		buffer_init(
 			&c->out->buffer, r->io, &r->budget, r->settings->body_memory_bytes, on_outbox_ready);
 		c->out->client = c;
+		c->out->buffer.must_take = true;
 		c->out->seen_base = 0;
 		client_set_timer(c, r->settings->client_send_us);
 	}
@@ -496,8 +499,11 @@ static void on_timer(struct io_timer *t)
 			(struct str){ NULL, 0 });
 		return;
 	case CLIENT_BODY:
-		exchange_problem(c->exchange, PROBLEM_REQUEST_TIMEOUT,
-			"no more of the request's body arrived within limits.client_body");
+		if (c->admin)
+			bury(c, false);
+		else
+			exchange_problem(c->exchange, PROBLEM_REQUEST_TIMEOUT,
+				"no more of the request's body arrived within limits.client_body");
 		return;
 	case CLIENT_WAITING:
 	case CLIENT_ANSWERING:

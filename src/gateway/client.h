@@ -70,7 +70,8 @@ struct outbox {
 /* A body on its way in. */
 struct upload {
 	struct http_body body;
-	uint64_t received; /* payload bytes */
+	uint64_t received;           /* payload bytes */
+	struct admin_request *admin; /* owned; on the admin listener, else NULL */
 };
 
 void client_accept(struct front *f, struct io_listener *l, const struct io_addr *peer);

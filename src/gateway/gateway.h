@@ -16,6 +16,17 @@ struct reactor;
 MUST_USE struct reactor *reactor_create(
 	struct io *io, const struct settings *settings, char *error, size_t error_size);
 
+/* Takes over a new configuration: pools and containers come and go, limits and times change, the queues stay.
+ * Where it listens, the admin listener, the status file and the access log stay as they are. On success
+ * `settings` is borrowed from now on; older ones may go as soon as reactor_uses says no. On failure nothing
+ * has changed, and `error` holds one line. */
+MUST_USE bool reactor_reload(
+	struct reactor *r, const struct settings *settings, char *error, size_t error_size);
+
+/* True while something still refers to these settings: the newest, or those of a pool that was dropped since.
+ */
+bool reactor_uses(const struct reactor *r, const struct settings *settings);
+
 /* Stops accepting; what runs and what is queued is finished within drain_timeout; then io_stop. A second call
  * stops at once. */
 void reactor_drain(struct reactor *r);

@@ -8,6 +8,7 @@
 #include "http/url.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const struct str no_extra = { NULL, 0 };
 
@@ -73,6 +74,59 @@ static void begin_body(struct client *c, const struct http_head *head, bool more
 		struct iovec iov = { (char *)(uintptr_t) "HTTP/1.1 100 Continue\r\n\r\n", 25 };
 		(void)client_send(c, &iov, 1);
 	}
+}
+
+static void admin_body_whole(struct client *c)
+{
+	struct admin_request *req = c->upload->admin;
+	free(c->upload);
+	c->upload = NULL;
+	c->must_linger = false;
+	c->phase = CLIENT_WAITING;
+	admin_change(c, req);
+	free(req);
+}
+
+void client_expect_change(struct client *c, const struct http_head *head, struct admin_request *req)
+{
+	c->upload = malloc(sizeof *c->upload);
+	if (!c->upload) {
+		free(req);
+		refuse(c, PROBLEM_OVERLOADED, "out of memory");
+		return;
+	}
+	*c->upload = (struct upload){ .admin = req };
+	http_body_init(&c->upload->body, head);
+	c->phase = CLIENT_BODY;
+	client_set_timer(c, c->reactor->settings->client_body_us);
+	if (http_body_is_done(&c->upload->body))
+		admin_body_whole(c);
+}
+
+/* The body of a change, which is small. */
+static size_t take_admin_body(struct client *c, const char *bytes, size_t n)
+{
+	struct admin_request *req = c->upload->admin;
+	size_t used = 0;
+	enum parse_status status = PARSE_MORE;
+	while (status == PARSE_MORE && used < n) {
+		size_t k;
+		struct str payload;
+		status = http_body_feed(&c->upload->body, bytes + used, n - used, &k, &payload);
+		used += k;
+		if (status == PARSE_BAD || payload.len > sizeof req->body - req->body_bytes) {
+			refuse(c, status == PARSE_BAD ? PROBLEM_BAD_REQUEST : PROBLEM_BODY_TOO_LARGE,
+				status == PARSE_BAD ? "the body's chunks are broken"
+						    : "a change is described in 16 KiB at most");
+			return n;
+		}
+		if (payload.len)
+			memcpy(req->body + req->body_bytes, payload.ptr, payload.len);
+		req->body_bytes += payload.len;
+	}
+	if (status == PARSE_OK)
+		admin_body_whole(c);
+	return used;
 }
 
 static bool is_submit(const struct route *route, const struct http_head *head)
@@ -228,7 +282,8 @@ size_t client_take(struct client *c, const char *bytes, size_t n)
 			used += k;
 			break;
 		case CLIENT_BODY:
-			used += take_body(c, bytes + used, n - used);
+			used += c->admin ? take_admin_body(c, bytes + used, n - used)
+					 : take_body(c, bytes + used, n - used);
 			break;
 		case CLIENT_WAITING:
 		case CLIENT_ANSWERING:

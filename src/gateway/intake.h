@@ -3,6 +3,8 @@
 #pragma once
 #include "http/parse.h"
 
+#include <stddef.h>
+
 struct client;
 
 /* Berth's own resources on the front, /berth/…. In api.c. */
@@ -17,3 +19,19 @@ void api_readyz(struct client *c);
 
 /* The admin listener's. In admin.c. */
 void admin_handle(struct client *c, const struct http_head *head);
+
+/* A change, whose body may be still to come: what is known of it by then. */
+enum { ADMIN_BODY_MAX = 16 * 1024, ADMIN_PATH_MAX = 256 };
+
+struct admin_request {
+	enum http_method method;
+	char path[ADMIN_PATH_MAX];
+	size_t body_bytes;
+	char body[ADMIN_BODY_MAX];
+};
+
+/* Carries it out. In admin_change.c. */
+void admin_change(struct client *c, const struct admin_request *req);
+
+/* Waits for the body of a change, then calls admin_change; takes over req (malloc'ed). */
+void client_expect_change(struct client *c, const struct http_head *head, struct admin_request *req);

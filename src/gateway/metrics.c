@@ -64,8 +64,8 @@ static void histograms(struct reactor *r, struct json *j, const char *name, cons
 {
 	head(j, name, "histogram", help);
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const char *pool = r->routes[i].settings->name;
-		const struct histogram *h = (const void *)((const char *)&r->routes[i].metrics + offset);
+		const char *pool = r->routes[i]->settings->name;
+		const struct histogram *h = (const void *)((const char *)&r->routes[i]->metrics + offset);
 		uint64_t sum = 0;
 		for (int b = 0; b < HISTOGRAM_BUCKETS - 1; b++) {
 			sum += h->count[b];
@@ -86,8 +86,8 @@ static void requests(struct reactor *r, struct json *j)
 		"Requests that have ended, by outcome: answered, left, or the problem that Berth answered "
 		"with.");
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct route_metrics *m = &r->routes[i].metrics;
-		const char *pool = r->routes[i].settings->name;
+		const struct route_metrics *m = &r->routes[i]->metrics;
+		const char *pool = r->routes[i]->settings->name;
 		for (int o = 0; o < OUTCOME_PROBLEM; o++)
 			line(j, "berth_requests_total{pool=\"%s\",outcome=\"%s\"} %llu", pool, names[o],
 				(unsigned long long)m->outcomes[o]);
@@ -107,20 +107,20 @@ static void requests(struct reactor *r, struct json *j)
 	head(j, "berth_retries_total", "counter",
 		"Requests that were given to another container after one failed them.");
 	for (uint32_t i = 0; i < r->n_routes; i++)
-		line(j, "berth_retries_total{pool=\"%s\"} %llu", r->routes[i].settings->name,
-			(unsigned long long)r->routes[i].metrics.retries);
+		line(j, "berth_retries_total{pool=\"%s\"} %llu", r->routes[i]->settings->name,
+			(unsigned long long)r->routes[i]->metrics.retries);
 }
 
 static void queues(struct reactor *r, struct json *j)
 {
 	head(j, "berth_queue_length", "gauge", "Requests that wait for a slot.");
 	for (uint32_t i = 0; i < r->n_routes; i++)
-		line(j, "berth_queue_length{pool=\"%s\"} %u", r->routes[i].settings->name,
-			order_len(&r->routes[i].pool.queue));
+		line(j, "berth_queue_length{pool=\"%s\"} %u", r->routes[i]->settings->name,
+			order_len(&r->routes[i]->pool.queue));
 	head(j, "berth_queue_bytes", "gauge", "Memory that waiting requests take.");
 	for (uint32_t i = 0; i < r->n_routes; i++)
-		line(j, "berth_queue_bytes{pool=\"%s\"} %llu", r->routes[i].settings->name,
-			(unsigned long long)r->routes[i].pool.queue_bytes);
+		line(j, "berth_queue_bytes{pool=\"%s\"} %llu", r->routes[i]->settings->name,
+			(unsigned long long)r->routes[i]->pool.queue_bytes);
 }
 
 static void slots(struct reactor *r, struct json *j)
@@ -128,14 +128,14 @@ static void slots(struct reactor *r, struct json *j)
 	static const char *const names[SLOT_STATES] = { "down", "connecting", "free", "busy", "zombie" };
 	head(j, "berth_slots", "gauge", "Slots by state.");
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct pool *p = &r->routes[i].pool;
+		const struct pool *p = &r->routes[i]->pool;
 		uint32_t sum[SLOT_STATES] = { 0 };
 		for (uint32_t c = 0; c < p->n_containers; c++) {
 			for (int s = 0; s < SLOT_STATES; s++)
 				sum[s] += p->containers[c]->slots[s].len;
 		}
 		for (int s = 0; s < SLOT_STATES; s++)
-			line(j, "berth_slots{pool=\"%s\",state=\"%s\"} %u", r->routes[i].settings->name,
+			line(j, "berth_slots{pool=\"%s\",state=\"%s\"} %u", r->routes[i]->settings->name,
 				names[s], sum[s]);
 	}
 }
@@ -145,7 +145,7 @@ static void containers(struct reactor *r, struct json *j, const char *name, cons
 {
 	head(j, name, type, help);
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct route *route = &r->routes[i];
+		const struct route *route = r->routes[i];
 		for (uint32_t c = 0; c < route->pool.n_containers; c++)
 			line(j, "%s{pool=\"%s\",container=\"%s\"} %llu", name, route->settings->name,
 				backend_of(route->pool.containers[c])->settings.name,

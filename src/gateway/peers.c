@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BUCKETS_MAX = 1 << 14 };
+
 struct peer {
 	struct list_node node;
 	uint8_t key[16];
@@ -19,10 +21,8 @@ int peers_init(struct peers *p, uint32_t max, uint32_t max_addresses, uint64_t s
 {
 	*p = (struct peers){ .max = max, .seed = seed };
 	objpool_init(&p->entries, sizeof(struct peer), max_addresses);
-	if (!max)
-		return 0;
 	p->n_buckets = 64;
-	while (p->n_buckets < max_addresses && p->n_buckets < 1u << 20)
+	while (p->n_buckets < max_addresses / 8 && p->n_buckets < BUCKETS_MAX)
 		p->n_buckets *= 2;
 	p->buckets = malloc(p->n_buckets * sizeof *p->buckets);
 	if (!p->buckets)
@@ -53,8 +53,6 @@ bool peers_add(struct peers *p, const uint8_t ip[16])
 {
 	struct list *bucket;
 	uint8_t key[16];
-	if (!p->max)
-		return true;
 	struct peer *peer = find(p, ip, &bucket, key);
 	if (!peer) {
 		peer = objpool_get(&p->entries);
@@ -63,7 +61,7 @@ bool peers_add(struct peers *p, const uint8_t ip[16])
 		memcpy(peer->key, key, 16);
 		list_push_back(bucket, &peer->node);
 	}
-	if (peer->connections >= p->max)
+	if (p->max && peer->connections >= p->max)
 		return false;
 	peer->connections++;
 	return true;
@@ -73,8 +71,6 @@ void peers_remove(struct peers *p, const uint8_t ip[16])
 {
 	struct list *bucket;
 	uint8_t key[16];
-	if (!p->max)
-		return;
 	struct peer *peer = find(p, ip, &bucket, key);
 	CHECK(peer && peer->connections);
 	if (--peer->connections)

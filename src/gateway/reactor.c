@@ -52,18 +52,21 @@ static bool path_fits(struct str prefix, struct str path)
 struct route *reactor_route(struct reactor *r, struct str host, struct str path)
 {
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct pool_settings *ps = r->routes[i].settings;
-		if (host_fits(str_of(ps->host), host) && path_fits(str_of(ps->path_prefix), path))
-			return &r->routes[i];
+		const struct pool_settings *ps = r->routes[i]->settings;
+		if (!r->routes[i]->gone && host_fits(str_of(ps->host), host) &&
+			path_fits(str_of(ps->path_prefix), path))
+			return r->routes[i];
 	}
 	return NULL;
 }
 
-/* The longest prefix first; among equals, the more exact host. */
+/* The longest prefix first; among equals, the more exact host; those that are gone last. */
 static int by_prefix(const void *a, const void *b)
 {
-	const struct pool_settings *x = *(const struct pool_settings *const *)a,
-				   *y = *(const struct pool_settings *const *)b;
+	const struct route *p = *(struct route *const *)a, *q = *(struct route *const *)b;
+	if (p->gone || q->gone)
+		return p->gone - q->gone;
+	const struct pool_settings *x = p->settings, *y = q->settings;
 	size_t nx = strlen(x->path_prefix), ny = strlen(y->path_prefix);
 	if (nx != ny)
 		return nx < ny ? 1 : -1;
@@ -75,39 +78,51 @@ static int by_prefix(const void *a, const void *b)
 	return nx == ny ? 0 : nx < ny ? 1 : -1;
 }
 
+void reactor_sort_routes(struct reactor *r)
+{
+	qsort(r->routes, r->n_routes, sizeof *r->routes, by_prefix);
+}
+
+struct pool_limits route_limits(const struct pool_settings *ps)
+{
+	return (struct pool_limits){
+		.queue_max = ps->queue_max,
+		.queue_max_bytes = ps->queue_max_bytes,
+		.fall = ps->health.fall,
+		.rise = ps->health.rise,
+		.backoff_min_us = ps->health.backoff_min_us,
+		.backoff_max_us = ps->health.backoff_max_us,
+	};
+}
+
+int reactor_add_route(struct reactor *r, const struct pool_settings *ps)
+{
+	struct route **list = realloc(r->routes, (r->n_routes + 1) * sizeof *list);
+	if (!list)
+		return -ENOMEM;
+	r->routes = list;
+	struct route *route = calloc(1, sizeof *route);
+	if (!route)
+		return -ENOMEM;
+	struct pool_limits limits = route_limits(ps);
+	route->reactor = r;
+	route->settings = ps;
+	pool_init(&route->pool, &limits);
+	retry_budget_init(&route->retry_budget, ps->retry_percent, ps->retry_min);
+	r->routes[r->n_routes++] = route;
+	int err = 0;
+	for (size_t i = 0; i < ps->n_containers && err == 0; i++)
+		err = backend_add(route, &ps->containers[i]) ? 0 : -ENOMEM;
+	return err;
+}
+
 static int routes_create(struct reactor *r)
 {
-	const struct settings *s = r->settings;
-	const struct pool_settings **order = calloc(s->n_pools + 1, sizeof *order);
-	r->routes = calloc(s->n_pools + 1, sizeof *r->routes);
-	if (!order || !r->routes) {
-		free(order);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < s->n_pools; i++)
-		order[i] = &s->pools[i];
-	qsort(order, s->n_pools, sizeof *order, by_prefix);
 	int err = 0;
-	for (size_t i = 0; i < s->n_pools && err == 0; i++) {
-		const struct pool_settings *ps = order[i];
-		struct route *route = &r->routes[i];
-		struct pool_limits limits = {
-			.queue_max = ps->queue_max,
-			.queue_max_bytes = ps->queue_max_bytes,
-			.fall = ps->health.fall,
-			.rise = ps->health.rise,
-			.backoff_min_us = ps->health.backoff_min_us,
-			.backoff_max_us = ps->health.backoff_max_us,
-		};
-		route->reactor = r;
-		route->settings = ps;
-		pool_init(&route->pool, &limits);
-		retry_budget_init(&route->retry_budget, ps->retry_percent, ps->retry_min);
-		r->n_routes++;
-		for (size_t k = 0; k < ps->n_containers && err == 0; k++)
-			err = backend_add(route, &ps->containers[k]);
-	}
-	free(order);
+	for (size_t i = 0; i < r->settings->n_pools && err == 0; i++)
+		err = reactor_add_route(r, &r->settings->pools[i]);
+	if (r->n_routes)
+		reactor_sort_routes(r);
 	return err;
 }
 
@@ -132,13 +147,34 @@ static bool still_sending(const struct reactor *r)
 	return false;
 }
 
+/* Backends that leave go when nothing is in flight there any more; those of a pool that is gone stay until
+ * its queue is empty. */
+static void remove_leaving(struct reactor *r)
+{
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		struct pool *p = &r->routes[i]->pool;
+		for (uint32_t k = p->n_containers; k-- > 0;) {
+			struct backend *b = backend_of(p->containers[k]);
+			bool queue_needs_it = r->routes[i]->gone && order_len(&p->queue);
+			if (!b->leaving || queue_needs_it)
+				continue;
+			if (!b->container->draining)
+				container_drain(b->container, true);
+			if (container_is_at_rest(b->container))
+				backend_remove(b);
+		}
+	}
+}
+
 static void on_turn_end(struct io *io)
 {
 	struct reactor *r = io->user;
 	for (uint32_t i = 0; i < r->n_routes; i++)
-		pool_check_turn(&r->routes[i].pool);
+		pool_check_turn(&r->routes[i]->pool);
 	if (!list_empty(&r->dead_clients) || !list_empty(&r->dead_exchanges))
 		empty_graveyards(r);
+	if (r->n_leaving)
+		remove_leaving(r);
 	access_log_flush(r->access_log);
 	if (r->draining && r->exchange_pool.used == 0 && !still_sending(r))
 		io_stop(io);
@@ -183,18 +219,10 @@ static int open_front(struct reactor *r, const struct io_addr *addr, int fd, boo
 	return err;
 }
 
-static int trusted_create(struct reactor *r, const char **ret_bad)
+void reactor_set_object_limits(struct reactor *r, const struct settings *s)
 {
-	const struct settings *s = r->settings;
-	r->trusted.list = calloc(s->n_trusted_proxies + 1, sizeof *r->trusted.list);
-	if (!r->trusted.list)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n_trusted_proxies; i++) {
-		*ret_bad = s->trusted_proxies[i];
-		if (!network_parse(&r->trusted.list[r->trusted.n++], s->trusted_proxies[i]))
-			return -EINVAL;
-	}
-	return 0;
+	r->client_pool.max = s->max_connections + REFUSED_CLIENTS;
+	r->exchange_pool.max = s->max_connections + s->jobs_max + REFUSED_CLIENTS;
 }
 
 static int parts_create(struct reactor *r)
@@ -207,9 +235,9 @@ static int parts_create(struct reactor *r)
 	list_init(&r->dead_clients);
 	list_init(&r->dead_exchanges);
 	json_init(&r->json);
-	objpool_init(&r->client_pool, sizeof(struct client), s->max_connections + REFUSED_CLIENTS);
-	objpool_init(&r->exchange_pool, sizeof(struct exchange),
-		s->max_connections + s->jobs_max + REFUSED_CLIENTS);
+	objpool_init(&r->client_pool, sizeof(struct client), 0);
+	objpool_init(&r->exchange_pool, sizeof(struct exchange), 0);
+	reactor_set_object_limits(r, s);
 	r->budget = (struct budget){ .memory_max = s->memory_limit_bytes, .spool_max = s->spool_max_bytes };
 	r->fronts = calloc(s->n_listen + s->n_listen_fds + 1, sizeof *r->fronts);
 	if (peers_init(&r->peers, s->max_connections_per_address, s->max_connections + REFUSED_CLIENTS,
@@ -243,7 +271,7 @@ struct reactor *reactor_create(struct io *io, const struct settings *settings, c
 	io->on_turn_end = on_turn_end;
 	if (parts_create(r) < 0)
 		return fail(r, error, error_size, "out of memory");
-	if (trusted_create(r, &bad) < 0)
+	if (networks_create(&r->trusted, settings->trusted_proxies, settings->n_trusted_proxies, &bad) < 0)
 		return fail(r, error, error_size,
 			"trusted_proxies: \"%s\" is no address or network like 10.0.0.0/8", bad ? bad : "");
 	if (settings->access_log && !(r->access_log = access_log_create(settings->access_log)))
@@ -296,7 +324,7 @@ void reactor_drain(struct reactor *r)
 static void routes_destroy(struct reactor *r)
 {
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		struct pool *p = &r->routes[i].pool;
+		struct pool *p = &r->routes[i]->pool;
 		struct order_entry *e;
 		while ((e = order_first(&p->queue))) { /* jobs: no client ends them */
 			struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
@@ -307,8 +335,10 @@ static void routes_destroy(struct reactor *r)
 			backend_destroy(backend_of(p->containers[k]));
 	}
 	empty_graveyards(r);
-	for (uint32_t i = 0; i < r->n_routes; i++)
-		pool_finish(&r->routes[i].pool);
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		pool_finish(&r->routes[i]->pool);
+		free(r->routes[i]);
+	}
 	free(r->routes);
 }
 

@@ -31,6 +31,7 @@ struct route {
 	struct pool pool;
 	struct route_metrics metrics;
 	struct retry_budget retry_budget;
+	bool gone; /* not in the configuration any more: serves its queue, takes nothing new */
 };
 
 struct front {
@@ -44,8 +45,9 @@ struct reactor {
 	const struct settings *settings; /* borrowed */
 	struct front *fronts;            /* owned; the admin listener is the last if there is one */
 	uint32_t n_fronts;
-	struct route *routes; /* owned; longest prefix first */
+	struct route **routes; /* owned, each as well; longest prefix first, those that are gone last */
 	uint32_t n_routes;
+	uint32_t n_leaving; /* backends that go once they are at rest */
 	struct objpool client_pool, exchange_pool;
 	struct list clients;      /* all that are connected */
 	struct list dead_clients; /* graveyard, emptied at the end of the turn */
@@ -72,3 +74,13 @@ void reactor_changed(struct reactor *r);
 
 /* The route of a request; NULL when no pool fits. host: without port. */
 struct route *reactor_route(struct reactor *r, struct str host, struct str path);
+
+/* A pool joins. The caller sorts the routes afterwards. -ENOMEM. */
+MUST_USE int reactor_add_route(struct reactor *r, const struct pool_settings *ps);
+void reactor_sort_routes(struct reactor *r);
+
+/* The pool's limits, from its settings. */
+struct pool_limits route_limits(const struct pool_settings *ps);
+
+/* How many clients and exchanges there may be. */
+void reactor_set_object_limits(struct reactor *r, const struct settings *s);

@@ -1,5 +1,8 @@
 #include "gateway/settings.h"
 
+#include <arpa/inet.h>
+#include <string.h>
+
 #define MS(n)  ((uint64_t)(n)*1000)
 #define SEC(n) ((uint64_t)(n)*1000000)
 #define KIB(n) ((uint64_t)(n) << 10)
@@ -60,4 +63,30 @@ void pool_settings_default(struct pool_settings *p)
 			.tunnel_us = SEC(3600),
 		},
 	};
+}
+
+static bool is_open_v4(uint32_t ip)
+{
+	return ip >> 16 != 0xa9fe && ip != 0x646464c8; /* 169.254.0.0/16; 100.100.100.200 */
+}
+
+bool container_addr_is_allowed(const struct io_addr *addr)
+{
+	static const uint8_t aws_metadata[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+	const uint8_t *ip = addr->in6.sin6_addr.s6_addr;
+	uint32_t v4;
+	switch (addr->sa.sa_family) {
+	case AF_UNIX:
+		return true;
+	case AF_INET:
+		return addr->in.sin_port && is_open_v4(ntohl(addr->in.sin_addr.s_addr));
+	case AF_INET6:
+		memcpy(&v4, ip + 12, sizeof v4);
+		if (!addr->in6.sin6_port || IN6_IS_ADDR_LINKLOCAL(&addr->in6.sin6_addr) ||
+			!memcmp(ip, aws_metadata, 16))
+			return false;
+		return !IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr) || is_open_v4(ntohl(v4));
+	default:
+		return false;
+	}
 }

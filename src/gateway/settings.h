@@ -5,6 +5,7 @@
  * Units are in the names. A limit of 0 means 'none' only where it says so.
  */
 #pragma once
+#include "core/pool.h"
 #include "core/retry.h"
 #include "io/io.h"
 
@@ -110,3 +111,7 @@ void settings_default(struct settings *s);
 
 /* A pool's defaults: everything but name and containers. */
 void pool_settings_default(struct pool_settings *p);
+
+/* False for port 0, link-local addresses and those at which clouds keep their metadata: requests must not be
+ * led there. */
+bool container_addr_is_allowed(const struct io_addr *addr);

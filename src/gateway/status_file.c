@@ -59,7 +59,7 @@ void status_write(struct reactor *r, struct json *j)
 {
 	json_open(j, '{');
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct route *route = &r->routes[i];
+		const struct route *route = r->routes[i];
 		for (uint32_t k = 0; k < route->pool.n_containers; k++) {
 			json_key(j, backend_of(route->pool.containers[k])->settings.name);
 			json_open(j, '{');

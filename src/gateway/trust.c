@@ -3,6 +3,8 @@
 #include "base/str.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool network_parse(struct network *ret, const char *text)
@@ -25,4 +27,21 @@ bool network_parse(struct network *ret, const char *text)
 	n.bits = (uint8_t)(len + 128 - max);
 	*ret = n;
 	return true;
+}
+
+int networks_create(struct networks *ret, const char *const *texts, size_t n, const char **ret_bad)
+{
+	struct network *list = calloc(n + 1, sizeof *list);
+	*ret = (struct networks){ 0 };
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (network_parse(&list[i], texts[i]))
+			continue;
+		*ret_bad = texts[i];
+		free(list);
+		return -EINVAL;
+	}
+	*ret = (struct networks){ .list = list, .n = n };
+	return 0;
 }

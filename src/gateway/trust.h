@@ -18,6 +18,9 @@ struct networks {
 
 MUST_USE bool network_parse(struct network *ret, const char *text);
 
+/* From texts[0..n). 0, -ENOMEM, or -EINVAL with the bad text in *ret_bad; *ret is empty then. */
+MUST_USE int networks_create(struct networks *ret, const char *const *texts, size_t n, const char **ret_bad);
+
 /* ip: 16 bytes, as in struct network. */
 static inline bool networks_have(const struct networks *ns, const uint8_t ip[16])
 {

@@ -1,0 +1,150 @@
+/* reload: a running reactor takes over a new configuration.
+ *
+ * Pools are matched by name, containers by address. What is new joins, what is missing leaves once it is at
+ * rest, what is in both is kept with its connections and slots; a container whose number of slots has changed
+ * leaves and joins again.
+ */
+#include "gateway/backend.h"
+#include "gateway/reactor.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool same_addr(const struct io_addr *a, const struct io_addr *b)
+{
+	char x[IO_ADDR_TEXT], y[IO_ADDR_TEXT];
+	return !strcmp(io_addr_print(a, true, x), io_addr_print(b, true, y));
+}
+
+static const struct container_settings *find_container(
+	const struct pool_settings *ps, const struct io_addr *addr)
+{
+	for (size_t i = 0; i < ps->n_containers; i++) {
+		if (same_addr(&ps->containers[i].addr, addr))
+			return &ps->containers[i];
+	}
+	return NULL;
+}
+
+static const struct pool_settings *find_pool(const struct settings *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_pools; i++) {
+		if (!strcmp(s->pools[i].name, name))
+			return &s->pools[i];
+	}
+	return NULL;
+}
+
+static struct route *find_route(const struct reactor *r, const char *name)
+{
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		if (!r->routes[i]->gone && !strcmp(r->routes[i]->settings->name, name))
+			return r->routes[i];
+	}
+	return NULL;
+}
+
+static bool has_container(const struct route *route, const struct io_addr *addr)
+{
+	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
+		const struct backend *b = backend_of(route->pool.containers[i]);
+		if (!b->leaving && same_addr(&b->settings.addr, addr))
+			return true;
+	}
+	return false;
+}
+
+/* Containers that are missing, or have another number of slots now, leave. */
+static void dismiss_containers(struct route *route, const struct pool_settings *ps)
+{
+	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
+		struct backend *b = backend_of(route->pool.containers[i]);
+		const struct container_settings *cs = find_container(ps, &b->settings.addr);
+		if (b->by_hand)
+			continue;
+		if (cs && b->container->n_slots == ps->slots)
+			b->settings = *cs; /* its name may be another */
+		else
+			backend_leave(b);
+	}
+}
+
+static bool update_route(struct route *route, const struct pool_settings *ps)
+{
+	bool ok = true;
+	route->settings = ps;
+	route->pool.limits = route_limits(ps);
+	route->retry_budget.percent = ps->retry_percent;
+	route->retry_budget.least = ps->retry_min;
+	dismiss_containers(route, ps);
+	for (size_t i = 0; i < ps->n_containers; i++) {
+		if (!has_container(route, &ps->containers[i].addr))
+			ok = backend_add(route, &ps->containers[i]) && ok;
+	}
+	return ok;
+}
+
+/* The pool is not in the configuration any more: its queue is served to its end. */
+static void dismiss_route(struct route *route)
+{
+	route->gone = true;
+	for (uint32_t i = 0; i < route->pool.n_containers; i++)
+		backend_leave(backend_of(route->pool.containers[i]));
+}
+
+static void update_limits(struct reactor *r, const struct settings *s)
+{
+	r->budget.memory_max = s->memory_limit_bytes;
+	r->budget.spool_max = s->spool_max_bytes;
+	r->jobs.max = s->jobs_max;
+	r->jobs.max_bytes = s->jobs_max_bytes;
+	r->jobs.max_age_us = s->jobs_max_age_us;
+	r->peers.max = s->max_connections_per_address;
+	reactor_set_object_limits(r, s);
+}
+
+bool reactor_reload(struct reactor *r, const struct settings *s, char *error, size_t error_size)
+{
+	struct networks trusted;
+	const char *bad = NULL;
+	if (networks_create(&trusted, s->trusted_proxies, s->n_trusted_proxies, &bad) < 0) {
+		snprintf(error, error_size,
+			"trusted_proxies: \"%s\" is no address or network like 10.0.0.0/8", bad ? bad : "");
+		return false;
+	}
+	free(r->trusted.list);
+	r->trusted = trusted;
+	bool ok = true;
+	for (uint32_t i = 0; i < r->n_routes; i++) { /* before the old settings go: they hold the names */
+		struct route *route = r->routes[i];
+		if (!route->gone && !find_pool(s, route->settings->name))
+			dismiss_route(route);
+	}
+	for (size_t i = 0; i < s->n_pools; i++) {
+		struct route *route = find_route(r, s->pools[i].name);
+		ok = (route ? update_route(route, &s->pools[i]) : reactor_add_route(r, &s->pools[i]) == 0) &&
+			ok;
+	}
+	r->settings = s;
+	update_limits(r, s);
+	reactor_sort_routes(r);
+	reactor_changed(r);
+	if (!ok) /* what is missing is tried again with the next reload */
+		log_error("out of memory: not all containers of the new configuration have joined");
+	return true;
+}
+
+bool reactor_uses(const struct reactor *r, const struct settings *s)
+{
+	if (r->settings == s)
+		return true;
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct pool_settings *ps = r->routes[i]->settings;
+		if (ps >= s->pools && ps < s->pools + s->n_pools)
+			return true;
+	}
+	return false;
+}
