@@ -90,6 +90,34 @@ void upstream_answered(struct upstream *u, bool keep, struct answer_part *part);
 
 void upstream_close(struct upstream *u);
 
+/* ---- between upstream.c, upstream_ask.c and upstream_answer.c ---- */
+
+extern const struct io_stream_ops upstream_stream_ops;
+
+/* Sends the request of u->exchange over the open connection. */
+void upstream_ask(struct upstream *u);
+
+/* When u's timer fires next: after_us from now, or when timeouts.total is over. */
+void upstream_set_deadline(struct upstream *u, uint64_t after_us);
+
+/* Bytes that came while the answer's head was to come. */
+void upstream_take_head(struct upstream *u, const char *bytes, size_t n);
+
+/* Bytes of the answer's body. head: with the first. */
+void upstream_take_body(struct upstream *u, const struct http_head *head, const char *bytes, size_t n);
+
+/* All of the answer at hand is in. */
+void upstream_answer_ended(struct upstream *u, bool keep, struct answer_part *part);
+
+/* The connection has ended, how it did being for the log. */
+void upstream_ended(struct upstream *u, const char *how);
+
+/* Parts u from its exchange, which is returned; NULL when it has none. */
+struct exchange *upstream_detach(struct upstream *u);
+
+/* Makes u ready for another answer. */
+void upstream_forget(struct upstream *u);
+
 /* The client's buffer is behind: nothing more is taken from the container until upstream_resume. */
 void upstream_pause(struct upstream *u);
 

@@ -1,0 +1,121 @@
+/* upstream_ask: connects to containers, and sends them requests. */
+#include "gateway/backend.h"
+#include "gateway/exchange.h"
+#include "gateway/reactor.h"
+#include "gateway/upstream.h"
+
+static struct reactor *reactor_of(const struct upstream *u)
+{
+	return u->backend->route->reactor;
+}
+
+static const struct pool_settings *settings_of(const struct upstream *u)
+{
+	return u->backend->route->settings;
+}
+
+/* An event stream may last: only silence ends it. */
+void upstream_set_deadline(struct upstream *u, uint64_t after_us)
+{
+	struct reactor *r = reactor_of(u);
+	uint64_t due = r->io->now_us + after_us, last = u->asked_us + settings_of(u)->timeouts.total_us;
+	io_timer_set(r->io, &u->timer, due < last || u->event_stream ? due : last);
+}
+
+/* Slices of the request from sent_bytes on. 0: all is sent, or the rest is being read from its file
+ * (*ret_waiting). */
+static int request_slices(struct upstream *u, struct iovec *iov, int max, bool *ret_waiting)
+{
+	const struct exchange *ex = u->exchange;
+	int n = 0;
+	*ret_waiting = false;
+	if (u->sent_bytes < ex->request_bytes)
+		iov[n++] = (struct iovec){ ex->request + u->sent_bytes, ex->request_bytes - u->sent_bytes };
+	if (!ex->body)
+		return n;
+	uint64_t at = u->sent_bytes > ex->request_bytes ? u->sent_bytes - ex->request_bytes : 0;
+	if (at == ex->body->size)
+		return n;
+	int k = buffer_peek(ex->body, at, iov + n, max - n);
+	if (k < 0)
+		return k;
+	*ret_waiting = k == 0;
+	return n + k;
+}
+
+/* Sends what can be sent. 0, or -errno when the connection (or the spool file) is broken. */
+static int send_request(struct upstream *u)
+{
+	for (;;) {
+		struct iovec iov[8];
+		bool waiting;
+		int n = request_slices(u, iov, 8, &waiting);
+		if (n <= 0) {
+			u->sent_all = n == 0 && !waiting;
+			return n;
+		}
+		size_t want = 0;
+		for (int i = 0; i < n; i++)
+			want += iov[i].iov_len;
+		ssize_t sent = io_send(reactor_of(u)->io, &u->stream, iov, n);
+		if (sent < 0)
+			return (int)sent;
+		u->sent_bytes += (uint64_t)sent;
+		if ((size_t)sent < want)
+			return 0; /* on_writable follows */
+		if (!u->exchange->body) {
+			u->sent_all = true;
+			return 0;
+		}
+	}
+}
+
+/* A send that failed on a connection that had idled is as good as never sent; its error is dealt with in a
+ * fresh event, for callers are in the middle of theirs. */
+void upstream_ask(struct upstream *u)
+{
+	struct reactor *r = reactor_of(u);
+	u->phase = UPSTREAM_HEAD;
+	u->asked_us = r->io->now_us;
+	upstream_set_deadline(u, settings_of(u)->timeouts.first_byte_us);
+	if (send_request(u) < 0) {
+		u->got_bytes = false;
+		io_timer_set(r->io, &u->timer, r->io->now_us); /* on_timer sees that nothing was sent */
+		u->phase = UPSTREAM_CLOSED;
+		io_close(r->io, &u->stream);
+	}
+}
+
+void upstream_connect(struct upstream *u)
+{
+	struct reactor *r = reactor_of(u);
+	const struct container_settings *cs = &u->backend->settings;
+	u->phase = UPSTREAM_CONNECTING;
+	u->proven = false;
+	u->asked_us = r->io->now_us;
+	int err = io_connect(r->io, &u->stream, &cs->addr, &upstream_stream_ops);
+	if (err < 0) { /* likewise: in a fresh event */
+		u->phase = UPSTREAM_CLOSED;
+		io_timer_set(r->io, &u->timer, r->io->now_us);
+		return;
+	}
+	io_timer_set(r->io, &u->timer, r->io->now_us + settings_of(u)->timeouts.connect_us);
+}
+
+void upstream_dispatch(struct upstream *u, struct exchange *ex)
+{
+	CHECK(!u->exchange);
+	u->exchange = ex;
+	ex->upstream = u;
+	reactor_changed(reactor_of(u));
+	if (u->slot->state == SLOT_BUSY)
+		upstream_ask(u);
+	else
+		upstream_connect(u);
+}
+
+void upstream_send_more(struct upstream *u)
+{
+	if ((u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) && !u->sent_all && send_request(u) < 0)
+		upstream_ended(u, "the connection broke while the request was sent");
+}
