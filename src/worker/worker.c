@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* ---- counts ---- */
 
@@ -25,6 +26,22 @@ uint32_t worker_connections(const struct worker *w)
 
 /* ---- connections ---- */
 
+/* As many as the limit of open files leaves room for, which is raised as far as it may be. */
+static uint32_t connections_max(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return CONNECTIONS_MAX;
+	rlim_t want = CONNECTIONS_MAX + OTHER_FILES;
+	if (limit.rlim_cur < want) {
+		limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= want)
+		return CONNECTIONS_MAX;
+	return limit.rlim_cur > OTHER_FILES ? (uint32_t)(limit.rlim_cur - OTHER_FILES) : 1;
+}
+
 /* Makes room by closing the connection that has waited longest for its next request. */
 static bool close_an_idle_one(struct worker *w)
 {
@@ -41,7 +58,7 @@ static bool close_an_idle_one(struct worker *w)
 static void on_connection(struct io_listener *l, const struct io_addr *peer)
 {
 	struct worker *w = CONTAINER_OF(l, struct worker, listener);
-	if (worker_connections(w) >= CONNECTIONS_MAX && !close_an_idle_one(w))
+	if (worker_connections(w) >= w->connections_max && !close_an_idle_one(w))
 		return;
 	struct conn *c = conn_create(w);
 	if (!c || io_accept(w->io, l, &c->stream, &conn_ops) < 0) {
@@ -94,6 +111,7 @@ bool worker_init(struct worker *w, struct io *io, const struct options *options,
 {
 	uint64_t seed;
 	*w = (struct worker){ .io = io, .options = options, .model = model, .mean_us = UINT64_MAX };
+	w->connections_max = connections_max();
 	w->listener.fd = -1;
 	w->again.on_message = on_again;
 	for (int s = 0; s < CONN_STATES; s++)

@@ -20,6 +20,7 @@
 enum {
 	HEAD_MAX_BYTES = 16 * 1024,
 	CONNECTIONS_MAX = 1024,
+	OTHER_FILES = 32,               /* that the process has open */
 	KEPT_BYTES = 16 * 1024,         /* of each buffer of a connection between two requests */
 	DRAIN_MAX_BYTES = 1024 * 1024,  /* of a refused body that are read, so that the connection stays */
 	HEAD_TIMEOUT_US = 10 * 1000000, /* for the whole head */
@@ -73,6 +74,7 @@ struct worker {
 	const struct options *options; /* borrowed */
 	const struct model *model;     /* borrowed */
 	struct io_listener listener;
+	uint32_t connections_max;
 	struct slots slots;
 	struct metrics metrics;
 	struct list conns[CONN_STATES];
