@@ -108,6 +108,25 @@ int order_insert(struct order *o, struct order_entry *e, struct order_entry *bef
 	return 0;
 }
 
+int order_insert_late(struct order *o, struct order_entry *e, struct order_entry *before)
+{
+	int r = order_push(o, e);
+	if (r < 0 || !before)
+		return r;
+	/* The new last place comes into use; those from `before` on each move down by one. */
+	uint32_t place = before->place;
+	for (struct order_entry *at = before; at != e;) {
+		struct order_entry *next = order_next(o, at);
+		CHECK(next);
+		at->place = next->place;
+		at = next;
+	}
+	list_remove(&o->entries, &e->node);
+	list_insert_before(&o->entries, &before->node, &e->node);
+	e->place = place;
+	return 0;
+}
+
 void order_remove(struct order *o, struct order_entry *e)
 {
 	list_remove(&o->entries, &e->node);

@@ -35,6 +35,10 @@ MUST_USE int order_push(struct order *o, struct order_entry *e);
  * come back. */
 MUST_USE int order_insert(struct order *o, struct order_entry *e, struct order_entry *before);
 
+/* In front of `before`; NULL: at the end. O(k) with k entries from `before` on: for the few that come late.
+ */
+MUST_USE int order_insert_late(struct order *o, struct order_entry *e, struct order_entry *before);
+
 void order_remove(struct order *o, struct order_entry *e);
 
 /* 1 for the first entry. */
@@ -55,4 +59,15 @@ static inline struct order_entry *order_next(const struct order *o, const struct
 {
 	struct list_node *n = list_next(&o->entries, &e->node);
 	return n ? CONTAINER_OF(n, struct order_entry, node) : NULL;
+}
+
+static inline struct order_entry *order_last(const struct order *o)
+{
+	struct list_node *n = list_last(&o->entries);
+	return n ? CONTAINER_OF(n, struct order_entry, node) : NULL;
+}
+
+static inline struct order_entry *order_prev(const struct order *o, const struct order_entry *e)
+{
+	return e->node.prev == &o->entries.head ? NULL : CONTAINER_OF(e->node.prev, struct order_entry, node);
 }

@@ -128,6 +128,11 @@ static struct slot *dispatch(struct pool *p, struct container *c, struct ticket 
 	return s;
 }
 
+static struct ticket *ticket_of(struct order_entry *e)
+{
+	return CONTAINER_OF(e, struct ticket, entry);
+}
+
 /* True while a container is up, or may be: some have not been heard of since the start. */
 static bool has_hope(const struct pool *p)
 {
@@ -146,7 +151,7 @@ enum admission pool_forecast(struct pool *p, uint32_t bytes)
 		return ADMIT_DISPATCH;
 	if (!has_hope(p))
 		return ADMIT_NO_CONTAINER;
-	if (order_len(&p->queue) >= p->limits.queue_max || bytes > p->limits.queue_max_bytes ||
+	if (order_len(&p->queue) + p->reserved >= p->limits.queue_max || bytes > p->limits.queue_max_bytes ||
 		p->queue_bytes > p->limits.queue_max_bytes - bytes)
 		return ADMIT_FULL;
 	return ADMIT_WAIT;
@@ -174,9 +179,70 @@ enum admission pool_admit(
 	return a;
 }
 
-static struct ticket *ticket_of(struct order_entry *e)
+enum admission pool_reserve(struct pool *p, struct ticket *t, uint32_t bytes)
 {
-	return CONTAINER_OF(e, struct ticket, entry);
+	CHECK(t->state == TICKET_NEW && t->number == 0);
+	enum admission a = pool_forecast(p, bytes);
+	if (a == ADMIT_FULL || a == ADMIT_NO_CONTAINER)
+		return a;
+	t->pool = p;
+	t->bytes = bytes;
+	t->number = p->next_number++;
+	p->reserved++;
+	p->queue_bytes += bytes;
+	return a;
+}
+
+void pool_forgo(struct ticket *t)
+{
+	struct pool *p = t->pool;
+	CHECK(t->state == TICKET_NEW && t->number && p->reserved && p->queue_bytes >= t->bytes);
+	p->reserved--;
+	p->queue_bytes -= t->bytes;
+	t->state = TICKET_OVER;
+}
+
+int pool_join(struct pool *p, struct ticket *t, uint64_t now_us, struct slot **ret_slot)
+{
+	struct order_entry *at = order_last(&p->queue), *behind = NULL;
+	while (at &&
+		ticket_of(at)->number > t->number) { /* few: those that came while its commit was under way */
+		behind = at;
+		at = order_prev(&p->queue, at);
+	}
+	struct container *c = at || t->unready ? NULL : least_busy(p);
+	if (!c) {
+		int r = order_insert_late(&p->queue, &t->entry, behind);
+		if (r < 0)
+			return r;
+	}
+	p->reserved--;
+	t->admitted_us = now_us;
+	*ret_slot = NULL;
+	if (c) {
+		p->queue_bytes -= t->bytes;
+		*ret_slot = dispatch(p, c, t, now_us);
+	} else {
+		t->state = TICKET_WAITING;
+	}
+	return 0;
+}
+
+int pool_restore(struct pool *p, struct ticket *t, uint64_t number, uint32_t bytes, uint64_t now_us)
+{
+	CHECK(t->state == TICKET_NEW && number >= p->next_number);
+	int r = order_push(&p->queue, &t->entry);
+	if (r < 0)
+		return r;
+	t->pool = p;
+	t->bytes = bytes;
+	t->number = number;
+	t->admitted_us = now_us;
+	t->unready = true;
+	t->state = TICKET_WAITING;
+	p->next_number = number + 1;
+	p->queue_bytes += bytes;
+	return 0;
 }
 
 static void leave_queue(struct ticket *t)
@@ -191,7 +257,7 @@ bool pool_match(struct pool *p, uint64_t now_us, struct ticket **ret_ticket, str
 {
 	struct order_entry *first = order_first(&p->queue);
 	struct ticket *t = first ? ticket_of(first) : NULL;
-	struct container *c = t ? least_busy_for(p, t) : NULL;
+	struct container *c = t && !t->unready ? least_busy_for(p, t) : NULL;
 	if (!c)
 		return false;
 	leave_queue(t);
@@ -298,15 +364,15 @@ void pool_check(const struct pool *p)
 		last = t->number;
 		bytes += t->bytes;
 	}
-	CHECK(bytes == p->queue_bytes && rank == order_len(&p->queue));
+	CHECK(bytes <= p->queue_bytes && rank == order_len(&p->queue));
+	CHECK(p->reserved || bytes == p->queue_bytes);
 	pool_check_turn(p);
 }
 
 void pool_check_turn(const struct pool *p)
 {
-	CHECK(order_len(&p->queue) <=
-		p->limits.queue_max + pool_slots(p)); /* those that came back are let in again */
-	if (order_len(&p->queue) == 0)
+	struct order_entry *first = order_first(&p->queue);
+	if (!first || ticket_of(first)->unready)
 		return;
 	for (uint32_t load = p->lowest; load < p->highest; load++)
 		CHECK(list_empty(&p->by_load[load]));

@@ -79,8 +79,10 @@ struct ticket {
 	struct slot *slot;        /* borrowed; while RUNNING */
 	uint64_t number;          /* order of admission, from 1; kept when it comes back */
 	uint64_t admitted_us, dispatched_us;
-	uint32_t bytes;   /* that count against the queue's byte limit */
-	uint8_t state;    /* enum ticket_state */
+	uint32_t bytes; /* that count against the queue's byte limit */
+	uint8_t state;  /* enum ticket_state */
+	bool unready; /* its request is still on its way from the store: it cannot start, nor can those behind
+			 it */
 	uint8_t attempts; /* dispatches so far */
 	uint32_t avoid;   /* id of the container that failed it last; 0: none */
 };
@@ -108,6 +110,7 @@ struct pool {
 	struct list lacking; /* all others */
 	struct order queue;
 	uint64_t queue_bytes;
+	uint32_t reserved; /* places kept for tickets that will join */
 	uint64_t next_number;
 	uint32_t next_id;           /* of containers */
 	uint64_t service_mean_x16;  /* decaying mean of service times in 1/16 us; 0 without a sample */
@@ -143,6 +146,21 @@ enum admission {
 /* A new ticket asks for a slot. bytes: what it keeps in memory while it waits. */
 MUST_USE enum admission pool_admit(
 	struct pool *p, struct ticket *t, uint32_t bytes, uint64_t now_us, struct slot **ret_slot);
+
+/* For work that is made durable first: the order number is given now, and a place in the queue kept, until
+ * pool_join or pool_forgo. The ticket stays NEW. Refusals as by pool_admit. */
+MUST_USE enum admission pool_reserve(struct pool *p, struct ticket *t, uint32_t bytes);
+
+/* The ticket with a reserved number joins at its place: RUNNING on *ret_slot, or waiting. now_us is when it
+ * was admitted. -ENOMEM leaves it reserved. */
+MUST_USE int pool_join(struct pool *p, struct ticket *t, uint64_t now_us, struct slot **ret_slot);
+
+/* Gives the reservation back. */
+void pool_forgo(struct ticket *t);
+
+/* A ticket from an earlier life of the process, with the number that it had then; it waits, unready, whatever
+ * the limits are. Numbers must come in rising order. */
+MUST_USE int pool_restore(struct pool *p, struct ticket *t, uint64_t number, uint32_t bytes, uint64_t now_us);
 
 /* What pool_admit would say now. */
 enum admission pool_forecast(struct pool *p, uint32_t bytes);
