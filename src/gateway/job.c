@@ -1,181 +1,503 @@
 #include "gateway/job.h"
 
-#include "http/write.h"
+#include "base/log.h"
+#include "gateway/backend.h"
+#include "gateway/client.h"
+#include "gateway/exchange.h"
+#include "gateway/reactor.h"
+#include "gateway/watch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void on_age(struct io_timer *t);
+enum {
+	TIDY_US = 1000 * 1000,
+	BUCKETS_MAX = 1 << 20,
+	HEAD_MAX = 64 * 1024,
+};
 
-int jobs_init(struct jobs *j, struct io *io, uint32_t max, uint64_t max_bytes, uint64_t max_age_us)
-{
-	uint32_t n = 64;
-	while (n < max && n < 1u << 20)
-		n *= 2;
-	*j = (struct jobs){
-		.io = io, .max = max, .max_bytes = max_bytes, .max_age_us = max_age_us, .n_buckets = n
-	};
-	j->timer.on_timer = on_age;
-	list_init(&j->finished);
-	j->buckets = malloc(n * sizeof *j->buckets);
-	if (!j->buckets)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++)
-		list_init(&j->buckets[i]);
-	return 0;
-}
+/* ---- the table ---- */
 
-/* The id is random: its first digits are a good hash. */
-static struct list *bucket(struct jobs *j, const char *id)
+static struct job **bucket(const struct jobs *j, const struct store_id *id)
 {
-	uint32_t h = 0;
-	for (int i = 0; i < 8; i++)
-		h = h << 4 | (uint32_t)(id[i] <= '9' ? id[i] - '0' : id[i] - 'a' + 10);
+	uint32_t h; /* ids are random: a piece of one is a good hash */
+	memcpy(&h, id->bytes, sizeof h);
 	return &j->buckets[h & (j->n_buckets - 1)];
 }
 
-static void drop_result(struct jobs *j, struct job *job)
+struct job *jobs_find(struct jobs *j, const struct store_id *id)
 {
-	j->bytes -= job->result_cap + job->fields_bytes;
-	free(job->result);
-	free(job->fields);
-	job->result = job->fields = NULL;
-	job->result_bytes = job->result_cap = 0;
-	job->fields_bytes = 0;
+	struct job *job = *bucket(j, id);
+	while (job && memcmp(&job->id, id, sizeof *id) != 0)
+		job = job->next;
+	return job;
 }
 
-void jobs_discard(struct jobs *j, struct job *job)
+static void rehash(struct jobs *j)
 {
-	if (list_linked(&job->age_node))
-		list_remove(&j->finished, &job->age_node);
-	list_remove(bucket(j, job->id), &job->hash_node);
-	drop_result(j, job);
-	free(job);
-	j->count--;
-}
-
-void jobs_finish(struct jobs *j)
-{
-	for (uint32_t i = 0; j->buckets && i < j->n_buckets; i++) {
-		list_for_each_safe (n, &j->buckets[i])
-			jobs_discard(j, CONTAINER_OF(n, struct job, hash_node));
+	uint32_t n = j->n_buckets ? j->n_buckets * 2 : 64;
+	struct job **old = j->buckets, **fresh = n <= BUCKETS_MAX ? calloc(n, sizeof *fresh) : NULL;
+	if (!fresh)
+		return; /* longer chains have to do */
+	uint32_t old_n = j->n_buckets;
+	j->buckets = fresh;
+	j->n_buckets = n;
+	for (uint32_t i = 0; i < old_n; i++) {
+		for (struct job *job = old[i], *next; job; job = next) {
+			next = job->next;
+			struct job **at = bucket(j, &job->id);
+			job->next = *at;
+			*at = job;
+		}
 	}
-	free(j->buckets);
-	j->buckets = NULL;
-	if (j->io)
-		io_timer_stop(j->io, &j->timer);
+	free(old);
 }
 
-static struct job *oldest(const struct jobs *j)
+static struct job *add_job(struct jobs *j, const struct store_id *id)
 {
-	struct list_node *n = list_first(&j->finished);
-	return n ? CONTAINER_OF(n, struct job, age_node) : NULL;
-}
-
-static void keep_within_limits(struct jobs *j)
-{
-	struct job *old;
-	while ((old = oldest(j)) &&
-		(j->count > j->max || j->bytes > j->max_bytes ||
-			old->finished_us + j->max_age_us <= j->io->now_us))
-		jobs_discard(j, old);
-	if (old && !j->timer.due_us)
-		io_timer_set(j->io, &j->timer, old->finished_us + j->max_age_us);
-}
-
-static void on_age(struct io_timer *t)
-{
-	keep_within_limits(CONTAINER_OF(t, struct jobs, timer));
-}
-
-struct job *jobs_create(struct jobs *j)
-{
-	struct job *old = j->count >= j->max ? oldest(j) : NULL;
-	if (old)
-		jobs_discard(j, old);
-	struct job *job = j->count < j->max ? calloc(1, sizeof *job) : NULL;
+	struct job *job = objpool_get(&j->reactor->job_pool);
 	if (!job)
 		return NULL;
-	uint64_t id[2];
-	struct writer w;
-	io_random(j->io, id, sizeof id);
-	writer_init(&w, job->id, JOB_ID_CHARS);
-	write_hex(&w, id[0], 16);
-	write_hex(&w, id[1], 16);
-	job->created_wall_us = j->io->wall_us;
-	list_push_back(bucket(j, job->id), &job->hash_node);
+	if (j->count >= j->n_buckets)
+		rehash(j);
+	job->id = *id;
+	job->table = j;
+	struct job **at = bucket(j, id);
+	job->next = *at;
+	*at = job;
 	j->count++;
 	return job;
 }
 
-struct job *jobs_find(struct jobs *j, struct str id)
+static void drop_answer(struct jobs *j, struct job *job)
 {
-	if (id.len != JOB_ID_CHARS)
-		return NULL;
-	for (size_t i = 0; i < id.len; i++) {
-		if (!strchr("0123456789abcdef", id.ptr[i]) || !id.ptr[i])
-			return NULL;
+	struct job_answer *a = job->answer;
+	if (!a)
+		return;
+	j->answer_bytes -= a->body_cap + a->fields_bytes;
+	j->reactor->budget.memory_used -= a->body_cap + a->fields_bytes;
+	free(a->fields);
+	free(a->body);
+	free(a);
+	job->answer = NULL;
+}
+
+static void forget_job(struct jobs *j, struct job *job)
+{
+	struct job **at = bucket(j, &job->id);
+	while (*at != job)
+		at = &(*at)->next;
+	*at = job->next;
+	j->count--;
+	j->n_stuck -= job->stuck;
+	CHECK(!job->watches);
+	drop_answer(j, job);
+	free(job->text);
+	objpool_put(&j->reactor->job_pool, job);
+}
+
+/* ---- its end ---- */
+
+static void store_end(struct job *job);
+
+static bool may_pass(int err)
+{
+	return err == -ENOSPC || err == -EIO || err == -ENOMEM || err == -EDQUOT;
+}
+
+static void on_ended(void *owner, const struct store_reply *reply)
+{
+	struct job *job = owner;
+	struct jobs *j = job->table;
+	if (may_pass(reply->err)) {
+		if (!job->stuck)
+			log_warning("a job's end cannot be stored, tried again: %s", strerror(-reply->err));
+		j->n_stuck += !job->stuck;
+		job->stuck = true;
+		return;
 	}
-	list_for_each (n, bucket(j, id.ptr)) {
-		struct job *job = CONTAINER_OF(n, struct job, hash_node);
-		if (!memcmp(job->id, id.ptr, JOB_ID_CHARS))
-			return job;
-	}
-	return NULL;
+	if (reply->err == 0 || reply->err == -EALREADY) /* the first final state wins */
+		job->state = (uint8_t)reply->state;
+	job->changes++;
+	watch_job_over(job);
+	forget_job(j, job);
 }
 
-int job_set_fields(struct jobs *j, struct job *job, struct str fields)
+static int call_store(struct job *job)
 {
-	CHECK(!job->fields);
-	job->fields = malloc(fields.len + 1);
-	if (!job->fields)
-		return -ENOMEM;
-	memcpy(job->fields, fields.ptr, fields.len);
-	job->fields_bytes = (uint32_t)fields.len;
-	j->bytes += fields.len;
-	return 0;
+	struct jobs *j = job->table;
+	uint64_t now_us = j->reactor->io->wall_us;
+	struct job_answer *a = job->answer;
+	if (job->cancelled)
+		return store_cancel(j->store, &job->id, now_us, on_ended, job);
+	if (job->state == STORE_EXPIRED)
+		return store_expire(j->store, &job->id, now_us, on_ended, job);
+	if (!a || job->text)
+		return store_fail(j->store, &job->id, str_of(job->text ? job->text : "no answer"), now_us, on_ended, job);
+	struct iovec body = { a->body, a->body_bytes };
+	struct store_message answer = {
+		.head = { a->fields, a->fields_bytes },
+		.slices = &body,
+		.n_slices = a->body_bytes ? 1 : 0,
+		.fd = -1,
+	};
+	return store_complete(j->store, &job->id, a->status, &answer, now_us, on_ended, job);
 }
 
-int job_append(struct jobs *j, struct job *job, const char *bytes, size_t n)
+static void store_end(struct job *job)
 {
-	if (job->result_bytes + n > j->max_bytes)
-		return -EFBIG;
-	if (job->result_bytes + n > job->result_cap) {
-		uint64_t cap = job->result_bytes + n; /* exact at first: most answers come in one piece */
-		if (job->result_cap)
-			cap += cap / 2;
-		char *p = realloc(job->result, cap);
-		if (!p)
-			return -ENOMEM;
-		job->result = p;
-		j->bytes += cap - job->result_cap;
-		job->result_cap = cap;
-	}
-	if (n)
-		memcpy(job->result + job->result_bytes, bytes, n);
-	job->result_bytes += n;
-	return 0;
+	struct jobs *j = job->table;
+	int err = call_store(job);
+	j->n_stuck -= job->stuck;
+	job->stuck = err < 0;
+	j->n_stuck += job->stuck;
 }
 
-void job_reset(struct jobs *j, struct job *job)
+static void let_go(struct job *job)
 {
-	drop_result(j, job);
-	job->status = 0;
-}
-
-void job_end(struct jobs *j, struct job *job, enum job_state state)
-{
-	job->state = state;
+	job->exchange->job = NULL;
 	job->exchange = NULL;
-	job->finished_us = j->io->now_us;
-	job->finished_wall_us = j->io->wall_us;
-	list_push_back(&j->finished, &job->age_node);
-	keep_within_limits(j);
 }
 
-const char *job_state_name(enum job_state s)
+void job_done(struct job *job)
 {
-	static const char *const names[] = { "queued", "running", "done", "failed" };
-	return names[s];
+	let_go(job);
+	job->state = STORE_DONE;
+	store_end(job);
+}
+
+void job_failed(struct job *job, const char *reason)
+{
+	let_go(job);
+	job->state = STORE_FAILED;
+	free(job->text);
+	job->text = strdup(reason ? reason : "failed");
+	store_end(job);
+}
+
+void job_cancel(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	if (!ex)
+		return; /* another end is on its way, and wins */
+	let_go(job);
+	job->state = STORE_CANCELLED;
+	job->cancelled = true;
+	store_end(job);
+	exchange_drop(ex);
+}
+
+static void expire(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	let_go(job);
+	job->state = STORE_EXPIRED;
+	store_end(job);
+	exchange_drop(ex);
+}
+
+/* ---- its answer ---- */
+
+static int grow(struct jobs *j, struct job_answer *a, uint64_t need)
+{
+	if (need > j->reactor->settings->jobs_max_result_bytes)
+		return -EFBIG;
+	if (need <= a->body_cap)
+		return 0;
+	uint64_t cap = a->body_cap ? need + need / 2 : need; /* exact at first: most answers come in one piece */
+	char *p = realloc(a->body, cap);
+	if (!p)
+		return -ENOMEM;
+	j->answer_bytes += cap - a->body_cap;
+	j->reactor->budget.memory_used += cap - a->body_cap;
+	a->body = p;
+	a->body_cap = cap;
+	return 0;
+}
+
+int job_answer_head(struct job *job, uint32_t status, struct str fields)
+{
+	struct jobs *j = job->table;
+	drop_answer(j, job);
+	struct job_answer *a = calloc(1, sizeof *a);
+	char *copy = a ? malloc(fields.len + 1) : NULL;
+	if (!copy) {
+		free(a);
+		return -ENOMEM;
+	}
+	memcpy(copy, fields.ptr, fields.len);
+	*a = (struct job_answer){ .status = status, .fields = copy, .fields_bytes = (uint32_t)fields.len };
+	j->answer_bytes += fields.len;
+	j->reactor->budget.memory_used += fields.len;
+	job->answer = a;
+	return 0;
+}
+
+int job_answer_body(struct job *job, const char *bytes, size_t n)
+{
+	struct job_answer *a = job->answer;
+	int err = grow(job->table, a, a->body_bytes + n);
+	if (err < 0)
+		return err;
+	memcpy(a->body + a->body_bytes, bytes, n);
+	a->body_bytes += n;
+	return 0;
+}
+
+/* ---- its start ---- */
+
+static void on_claimed(void *owner, const struct store_reply *reply)
+{
+	struct job *job = owner;
+	struct exchange *ex = job->exchange;
+	if (!ex || !ex->claiming)
+		return;
+	ex->claiming = false;
+	if (reply->err < 0)
+		log_warning("a job's start cannot be stored: %s", strerror(-reply->err));
+	if (ex->upstream)
+		upstream_claimed(ex->upstream);
+}
+
+bool job_running(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	struct jobs *j = job->table;
+	bool never = ex->route->settings->job_retry == JOB_RETRY_NEVER;
+	struct str container = str_of(backend_of(ex->ticket.slot->container)->settings.name);
+	job->state = STORE_RUNNING;
+	job->started_us = j->reactor->io->wall_us;
+	job->changes++;
+	int err = store_claim(j->store, &job->id, ex->ticket.attempts, container, job->started_us, never ? on_claimed : NULL, job);
+	ex->claiming = never && err == 0;
+	watch_job_news(job, NULL);
+	return !ex->claiming;
+}
+
+void job_queued_again(struct job *job, const char *reason)
+{
+	struct jobs *j = job->table;
+	drop_answer(j, job);
+	job->state = STORE_QUEUED;
+	job->changes++;
+	if (store_requeue(j->store, &job->id, str_of(reason), NULL, NULL) < 0)
+		log_warning("out of memory: a job's next attempt is not noted");
+	watch_job_news(job, "requeue");
+}
+
+/* ---- submission ---- */
+
+static void on_enqueued(void *owner, const struct store_reply *reply)
+{
+	struct job *job = owner;
+	struct jobs *j = job->table;
+	struct exchange *ex = job->exchange;
+	job->committed = reply->err == 0;
+	if (reply->err < 0) {
+		watch_job_refused(job, reply);
+		if (ex) {
+			let_go(job);
+			exchange_drop(ex);
+		}
+		forget_job(j, job);
+		return;
+	}
+	if (!ex)
+		return; /* its end is on its way already */
+	if (ex->ticket.state == TICKET_NEW && !exchange_join(ex)) {
+		job_failed(job, "out of memory for the queue");
+		exchange_drop(ex);
+		return;
+	}
+	watch_job_committed(job);
+	if (job->exchange)
+		job_settle_in_queue(job);
+}
+
+/* The request's head without fields that are not to be written to a disk. */
+static struct str stored_head(const struct exchange *ex, char *buf)
+{
+	static const struct str secrets[] = { { "Authorization:", 14 }, { "Cookie:", 7 } };
+	const struct settings *s = ex->route->reactor->settings;
+	struct str rest = { ex->request, ex->head_bytes };
+	size_t n = 0;
+	while (rest.len) {
+		const char *end = memchr(rest.ptr, '\n', rest.len);
+		size_t line = end ? (size_t)(end - rest.ptr) + 1 : rest.len;
+		bool secret = false;
+		for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+			secret |= line > secrets[i].len && str_eq_nocase((struct str){ rest.ptr, secrets[i].len }, secrets[i]) &&
+				!settings_store_header(s, (struct str){ secrets[i].ptr, secrets[i].len - 1 });
+		if (!secret) {
+			memcpy(buf + n, rest.ptr, line);
+			n += line;
+		}
+		rest = str_skip(rest, line);
+	}
+	return (struct str){ buf, n };
+}
+
+/* The body's slices into *ret (malloc'ed when there are many); -ENOMEM. */
+static int body_slices(const struct exchange *ex, struct iovec **ret, int *ret_n)
+{
+	uint64_t after_head = ex->request_bytes - ex->head_bytes;
+	int max = ex->body ? (int)(ex->body->size / 4096) + 64 : 1;
+	struct iovec *iov = malloc((size_t)(max + 1) * sizeof *iov);
+	if (!iov)
+		return -ENOMEM;
+	int n = 0;
+	if (after_head)
+		iov[n++] = (struct iovec){ ex->request + ex->head_bytes, after_head };
+	if (ex->body && ex->body->size) {
+		int k = buffer_peek(ex->body, 0, iov + n, max);
+		if (k < 0) {
+			free(iov);
+			return k;
+		}
+		n += k;
+	}
+	*ret = iov;
+	*ret_n = n;
+	return 0;
+}
+
+static int enqueue(struct job *job, const struct job_request *req)
+{
+	struct jobs *j = job->table;
+	struct exchange *ex = job->exchange;
+	const struct pool_settings *ps = ex->route->settings;
+	struct iovec *iov = NULL;
+	int n = 0, err = -ENOMEM;
+	job->text = malloc(ex->head_bytes + 1);
+	if (job->text)
+		err = body_slices(ex, &iov, &n);
+	if (err < 0)
+		return err;
+	job->deadline_us = ps->job_ttl_us ? job->created_us + ps->job_ttl_us : 0;
+	struct store_job sj = {
+		.id = job->id,
+		.pool = str_of(ps->name),
+		.number = ex->ticket.number,
+		.epoch = store_epoch(j->store),
+		.created_us = job->created_us,
+		.deadline_us = job->deadline_us,
+		.flags = ex->method,
+		.request = { .head = stored_head(ex, job->text), .slices = iov, .n_slices = n, .fd = -1 },
+	};
+	if (req) {
+		sj.key = req->key;
+		memcpy(sj.payload_hash, req->hash, sizeof sj.payload_hash);
+	}
+	err = store_enqueue(j->store, &sj, on_enqueued, job);
+	free(iov);
+	return err;
+}
+
+static void refuse(struct exchange *ex, struct job *job, enum problem p, const char *detail)
+{
+	if (job) {
+		job->exchange = NULL;
+		forget_job(job->table, job);
+	}
+	if (ex->ticket.state == TICKET_NEW && ex->ticket.number)
+		pool_forgo(&ex->ticket);
+	exchange_problem(ex, p, detail);
+}
+
+bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *req)
+{
+	struct reactor *r = ex->route->reactor;
+	struct store_id id;
+	if (ex->ticket.state == TICKET_NEW) {
+		enum admission a = pool_reserve(&ex->route->pool, &ex->ticket, exchange_waiting_bytes(ex));
+		if (a == ADMIT_FULL || a == ADMIT_NO_CONTAINER) {
+			exchange_problem(ex, a == ADMIT_FULL ? PROBLEM_QUEUE_FULL : PROBLEM_NO_CONTAINER, NULL);
+			return false;
+		}
+	}
+	io_random(r->io, &id, sizeof id);
+	struct job *job = add_job(&r->jobs, &id);
+	if (!job) {
+		refuse(ex, NULL, PROBLEM_OVERLOADED, "as many jobs are unfinished as jobs.max allows");
+		return false;
+	}
+	job->exchange = ex;
+	job->created_us = r->io->wall_us;
+	job->state = ex->ticket.state == TICKET_RUNNING ? STORE_RUNNING : STORE_QUEUED;
+	int err = enqueue(job, req);
+	if (err < 0) {
+		refuse(ex, job, PROBLEM_OVERLOADED, err == -ENOBUFS ? "the store is behind; try again" : "out of memory");
+		return false;
+	}
+	ex->job = job;
+	ex->client->exchange = NULL;
+	ex->client = NULL;
+	watch_follow(w, job);
+	if (ex->ticket.state == TICKET_RUNNING)
+		(void)job_running(job);
+	return true;
+}
+
+/* ---- requests that are read back ---- */
+
+static bool is_near(const struct exchange *ex)
+{
+	return ticket_position(&ex->ticket) <= 2 * pool_slots(&ex->route->pool);
+}
+
+void job_settle_in_queue(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	if (!job->committed || ex->ticket.state != TICKET_WAITING || ex->ticket.unready || is_near(ex))
+		return;
+	exchange_unload(ex);
+}
+
+static void load(struct job *job, uint64_t at);
+
+static void on_loaded(void *owner, const struct store_reply *reply)
+{
+	struct job *job = owner;
+	struct exchange *ex = job->exchange;
+	job->loading = false;
+	if (!ex || !ex->ticket.unready) {
+		if (!ex && job->waits_for_load)
+			store_end(job);
+		return;
+	}
+	const struct store_record *rec = reply->n_records ? reply->records : NULL;
+	int err = reply->err;
+	if (err == 0 && rec)
+		err = exchange_load(ex, reply->head, reply->body, rec->body_bytes);
+	if (err < 0) {
+		log_warning("a job's request cannot be read back: %s", strerror(-err));
+		job_failed(job, "its request cannot be read back from the store");
+		exchange_drop(ex);
+		return;
+	}
+	if (exchange_loaded_bytes(ex) < rec->body_bytes) {
+		load(job, exchange_loaded_bytes(ex));
+		return;
+	}
+	ex->ticket.unready = false;
+	route_pump(ex->route);
+}
+
+static void load(struct job *job, uint64_t at)
+{
+	struct jobs *j = job->table;
+	job->loading = store_read(j->store, &job->id, at, STORE_READ_MAX, on_loaded, job) == 0;
+}
+
+void jobs_prefetch(struct route *route)
+{
+	struct pool *p = &route->pool;
+	uint32_t window = 2 * pool_slots(p), n = 0;
+	for (struct order_entry *e = order_first(&p->queue); e && n < window; e = order_next(&p->queue, e), n++) {
+		struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
+		if (ex->ticket.unready && ex->job && !ex->job->loading)
+			load(ex->job, exchange_loaded_bytes(ex));
+	}
 }

@@ -1,72 +1,106 @@
-/* job: exchanges whose clients do not wait on the connection, in memory.
+/* job: exchanges whose clients do not wait on the connection. What was acknowledged is in the store.
  *
- * A job's id is 128 random bits: knowing it is the right to read it. Finished jobs are kept within limits of
- * number, bytes and age; the oldest finished go first. A job that runs or waits is never dropped: at the
- * limit of number new ones are refused. Owns:   the jobs and their results.
+ *   submitted ──committed──▶ QUEUED ──▶ RUNNING ──▶ its end is on its way to the store ──committed──▶ gone from here
+ *
+ * In memory are only the jobs that are not over; the store has them all. The order number is given at admission; the job joins the queue,
+ * and its place is told, when its commit is through. Of the jobs that wait, the first 2 × slots have their requests in memory; the others'
+ * are read back when their turn comes near, so that a slot never waits for the disk.
+ * Ids are 128 random bits: knowing one is the right to read the job.
+ * Owns:   the jobs, the store, and the answers that are on their way to it.
  */
 #pragma once
-#include "base/list.h"
 #include "base/str.h"
 #include "io/io.h"
+#include "store/store.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { JOB_ID_CHARS = 32 };
-
-enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED };
-
 struct exchange;
+struct reactor;
+struct route;
+struct watch;
+
+/* What has come of a job's answer. */
+struct job_answer {
+	uint32_t status;
+	uint32_t fields_bytes;
+	char *fields; /* owned; header lines, each with CRLF */
+	char *body;   /* owned */
+	uint64_t body_bytes, body_cap;
+};
 
 struct job {
-	struct list_node hash_node; /* in its bucket */
-	struct list_node age_node;  /* in jobs->finished, oldest first, once it is over */
-	char id[JOB_ID_CHARS + 1];
-	enum job_state state;
-	struct exchange *exchange; /* borrowed; NULL once it is over */
-	char *result;              /* owned; result_bytes: the answer's body */
-	uint64_t result_bytes, result_cap;
-	char *fields; /* owned; fields_bytes: the answer's header lines, each with CRLF */
-	uint32_t fields_bytes;
-	int status; /* of the container's answer, or of the problem */
-	uint64_t created_wall_us, started_wall_us, finished_wall_us; /* 0: not yet */
-	uint64_t finished_us;
+	struct job *next;    /* in its bucket */
+	struct jobs *table;  /* borrowed: the owner */
+	struct store_id id;
+	struct exchange *exchange; /* borrowed; NULL once its end is on its way to the store */
+	struct watch *watches;     /* borrowed: clients that wait for news */
+	struct job_answer *answer; /* owned; NULL until it begins */
+	uint64_t created_us, started_us; /* wall clock; 0: not yet */
+	uint64_t deadline_us;            /* wall clock; 0: none */
+	uint32_t changes;          /* of state; part of the events' ids */
+	uint8_t state;             /* enum store_state; the end's while it is on its way */
+	bool committed;
+	bool loading;              /* its request is being read back */
+	bool stuck;                /* its end could not be stored: tried again */
+	bool cancelled;            /* the end that is on its way is a client's wish */
+	char *text;                /* owned; the head that is on its way to the store, later the reason of the failure that is */
 };
 
 struct jobs {
-	struct list *buckets; /* owned; a power of two of them */
+	struct reactor *reactor; /* borrowed: the owner */
+	struct store *store;     /* owned */
+	struct job **buckets;    /* owned; a power of two of them */
 	uint32_t n_buckets;
-	uint32_t count; /* all */
-	struct list finished;
-	uint64_t bytes; /* of results */
-	uint32_t max;
-	uint64_t max_bytes, max_age_us;
-	struct io *io;         /* borrowed */
-	struct io_timer timer; /* for the next one to grow too old */
+	uint32_t count;          /* in memory: not over */
+	uint32_t n_stuck;
+	uint64_t answer_bytes;   /* of answers in memory */
+	bool durable;
+	struct io_timer tidy_timer; /* purges, expires, tries again */
 };
 
-MUST_USE int jobs_init(struct jobs *j, struct io *io, uint32_t max, uint64_t max_bytes, uint64_t max_age_us);
+/* Opens the store and takes its unfinished jobs back into their queues. False with one line in `error`. */
+MUST_USE bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t error_size);
+
+/* Carries out what was called and closes the store. The jobs' exchanges must be there still. */
+void jobs_close(struct jobs *j);
 void jobs_finish(struct jobs *j);
 
-/* A new job, QUEUED; NULL when all places are taken by jobs that are not over, or without memory. */
-MUST_USE struct job *jobs_create(struct jobs *j);
+/* The job with this id that is not over; NULL: the store knows. */
+struct job *jobs_find(struct jobs *j, const struct store_id *id);
 
-/* Takes back a job that was refused before it began. */
-void jobs_discard(struct jobs *j, struct job *job);
+struct job_request {
+	struct str key; /* Idempotency-Key; empty: none */
+	uint8_t hash[STORE_HASH_BYTES];
+};
 
-/* NULL: no such job (any more). */
-struct job *jobs_find(struct jobs *j, struct str id);
+/* The exchange goes on as a job: its client is let go, and `w` (may be NULL) is told when it is committed, or refused. A whole request that has not been admitted
+ * (its place is reserved here), or one that waits or runs. False when it is refused, and the client has been told so. */
+bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *req);
 
-/* The answer's header lines. -ENOMEM. */
-MUST_USE int job_set_fields(struct jobs *j, struct job *job, struct str fields);
+/* ---- what happens to its exchange ---- */
 
-/* More of the result. -ENOMEM, -EFBIG past max_bytes. */
-MUST_USE int job_append(struct jobs *j, struct job *job, const char *bytes, size_t n);
+/* It has a slot: false when that must be committed before the request is sent (job_retry: never); job_claimed follows. */
+bool job_running(struct job *job);
+void job_queued_again(struct job *job, const char *reason);
 
-/* Drops what has been gathered of the result: the request is tried again. */
-void job_reset(struct jobs *j, struct job *job);
+/* A piece of the answer. -ENOMEM, -EFBIG. */
+MUST_USE int job_answer_head(struct job *job, uint32_t status, struct str fields);
+MUST_USE int job_answer_body(struct job *job, const char *bytes, size_t n);
 
-/* Over, as DONE or FAILED; may drop older ones to keep within the limits. */
-void job_end(struct jobs *j, struct job *job, enum job_state state);
+/* The answer is whole, or it failed. The exchange is not the job's any more. */
+void job_done(struct job *job);
+void job_failed(struct job *job, const char *reason);
 
-const char *job_state_name(enum job_state s);
+/* By its client's wish; `w` is told. */
+void job_cancel(struct job *job);
+
+/* Reads the requests back of jobs whose turn comes near. */
+void jobs_prefetch(struct route *route);
+
+/* Gives up the request's memory if the job's turn is far. */
+void job_settle_in_queue(struct job *job);
+
+/* While draining with a durable store: what waits is left for the next start. */
+void jobs_leave_queue(struct jobs *j);

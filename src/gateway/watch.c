@@ -1,0 +1,447 @@
+#include "gateway/watch.h"
+
+#include "gateway/client.h"
+#include "gateway/describe.h"
+#include "gateway/exchange.h"
+#include "gateway/job.h"
+#include "gateway/reactor.h"
+#include "http/write.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	POSITION_US = 250 * 1000, /* positions are told at most so often */
+	BEAT_US = 15 * 1000 * 1000,
+};
+
+static const struct str no_store = { NO_STORE, sizeof NO_STORE - 1 };
+
+struct watch *watch_create(struct client *c, enum watch_kind kind, const struct store_id *id)
+{
+	struct watch *w = calloc(1, sizeof *w);
+	if (!w) {
+		client_problem(c, PROBLEM_OVERLOADED, "out of memory", 1, no_store);
+		return NULL;
+	}
+	w->client = c;
+	w->reactor = c->reactor;
+	w->kind = kind;
+	if (id)
+		w->id = *id;
+	c->watch = w;
+	return w;
+}
+
+void watch_follow(struct watch *w, struct job *job)
+{
+	if (!w)
+		return;
+	w->job = job;
+	w->id = job->id;
+	w->next = job->watches;
+	job->watches = w;
+}
+
+static void unfollow(struct watch *w)
+{
+	if (!w->job)
+		return;
+	struct watch **at = &w->job->watches;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	w->job = NULL;
+}
+
+/* Nobody waits any more. */
+static void retire(struct watch *w)
+{
+	unfollow(w);
+	w->client = NULL;
+	if (w->asking)
+		return;
+	w->next = w->reactor->dead_watches;
+	w->reactor->dead_watches = w;
+}
+
+/* The client gets its answer now, and is its own again; returns it. */
+static struct client *finish(struct watch *w)
+{
+	struct client *c = w->client;
+	c->watch = NULL;
+	retire(w);
+	return c;
+}
+
+void watch_leave(struct watch *w)
+{
+	if (w->client)
+		retire(w);
+}
+
+static void problem(struct watch *w, enum problem p, const char *detail)
+{
+	struct client *c = finish(w);
+	c->reactor->metrics.problems[p]++;
+	client_problem(c, p, detail, p == PROBLEM_OVERLOADED || p == PROBLEM_STORAGE_FULL ? 5 : 0, no_store);
+}
+
+static void store_problem(struct watch *w, int err)
+{
+	if (err == -ENOENT)
+		problem(w, PROBLEM_NOT_FOUND, "no job has this id; finished jobs are forgotten after jobs.max_age");
+	else if (err == -ENODATA)
+		problem(w, PROBLEM_GONE, "the job is over, and its result is not kept any more");
+	else if (err == -ENOSPC || err == -EDQUOT)
+		problem(w, PROBLEM_STORAGE_FULL, "the store has no room for another job at the moment; synchronous requests are served as ever");
+	else
+		problem(w, PROBLEM_INTERNAL, "the store does not answer");
+}
+
+/* ---- events ---- */
+
+static void send_event(struct watch *w, const char *event, struct str id, struct str data)
+{
+	struct reactor *r = w->client->reactor;
+	struct writer text, chunk;
+	char size[16];
+	writer_init(&text, r->scratch, sizeof r->scratch);
+	write_lit(&text, "event: ");
+	write_str(&text, str_of(event));
+	write_lit(&text, "\nid: ");
+	write_str(&text, id);
+	write_lit(&text, "\ndata: ");
+	write_str(&text, data);
+	write_lit(&text, "\n\n\r\n");
+	if (text.overflow)
+		return;
+	writer_init(&chunk, size, sizeof size);
+	write_hex(&chunk, writer_len(&text) - 2, 0);
+	write_lit(&chunk, "\r\n");
+	struct iovec iov[2] = { { size, writer_len(&chunk) }, { text.start, writer_len(&text) } };
+	w->beat_us = r->io->now_us + BEAT_US;
+	(void)client_send(w->client, iov, 2);
+}
+
+static struct str event_id(uint32_t changes, uint32_t position, char text[24])
+{
+	struct writer w;
+	writer_init(&w, text, 24);
+	write_u64(&w, changes);
+	write_lit(&w, ".");
+	write_u64(&w, position);
+	return (struct str){ text, writer_len(&w) };
+}
+
+static void begin_events(struct watch *w)
+{
+	struct client *c = w->client;
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: private, no-store\r\n"
+				   "X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
+	struct iovec iov = { (char *)(uintptr_t)head, sizeof head - 1 };
+	w->kind = WATCH_EVENTS;
+	w->begun = true;
+	w->beat_us = c->reactor->io->now_us + BEAT_US;
+	client_set_timer(c, POSITION_US);
+	(void)client_send(c, &iov, 1);
+}
+
+/* Where the job stands, if that is news. reason: why it is where it is, or NULL. */
+static void tell_place(struct watch *w, const char *reason)
+{
+	struct job *job = w->job;
+	struct reactor *r = w->client->reactor;
+	uint32_t position = job->exchange ? ticket_position(&job->exchange->ticket) : 0;
+	char id[24];
+	bool state_is_news = !w->told || w->told_changes != job->changes;
+	if (!state_is_news && (w->told_position == position || position == 0))
+		return;
+	w->told = true;
+	w->told_changes = job->changes;
+	w->told_position = position;
+	describe_job(&r->json, job, reason);
+	send_event(w, state_is_news ? "state" : "position", event_id(job->changes, position, id), json_str(&r->json));
+}
+
+static void end_events(struct watch *w)
+{
+	struct client *c = finish(w);
+	struct iovec iov = { (char *)(uintptr_t)"0\r\n\r\n", 5 };
+	if (client_send(c, &iov, 1))
+		client_answered(c, c->keep_alive);
+}
+
+/* From a record of a job that is over. */
+static void tell_end(struct watch *w, const struct store_record *rec)
+{
+	struct reactor *r = w->client->reactor;
+	char id[24];
+	describe_record(&r->json, rec);
+	send_event(w, rec->state == STORE_DONE ? "result" : "state", event_id(UINT32_MAX, 0, id), json_str(&r->json));
+	if (w->client)
+		end_events(w);
+}
+
+/* ---- asking the store ---- */
+
+static void reply_record(struct watch *w, const struct store_record *rec)
+{
+	struct client *c = finish(w);
+	describe_record(&c->reactor->json, rec);
+	client_reply(c, 200, "application/json", no_store, json_str(&c->reactor->json));
+}
+
+/* The first piece of an answer: its head, and what of the body came with it. */
+static void begin_result(struct watch *w, const struct store_record *rec, const struct store_reply *reply)
+{
+	struct client *c = w->client;
+	struct reactor *r = c->reactor;
+	struct writer out;
+	bool keep_alive = c->keep_alive && !r->draining;
+	writer_init(&out, r->scratch, sizeof r->scratch);
+	describe_result_head(&out, rec, reply->head, keep_alive);
+	struct iovec iov[2] = { { out.start, writer_len(&out) }, { (char *)(uintptr_t)reply->body.ptr, reply->body.len } };
+	w->begun = true;
+	w->total = rec->body_bytes;
+	w->at = reply->body.len;
+	if (c->head_only)
+		w->at = w->total;
+	(void)client_send(c, iov, reply->body.len && !c->head_only ? 2 : 1);
+}
+
+static void got_result(struct watch *w, const struct store_reply *reply)
+{
+	const struct store_record *rec = reply->n_records ? reply->records : NULL;
+	if (!w->begun && rec && rec->state != STORE_DONE && store_is_final(rec->state)) {
+		struct client *c = finish(w);
+		reply_failure(c, rec);
+		return;
+	}
+	if (reply->err || !rec) {
+		if (w->begun)
+			client_abort(finish(w));
+		else
+			store_problem(w, reply->err ? reply->err : -ENOENT);
+		return;
+	}
+	if (!w->begun) {
+		begin_result(w, rec, reply);
+	} else {
+		struct iovec iov = { (char *)(uintptr_t)reply->body.ptr, reply->body.len };
+		w->at += reply->body.len;
+		(void)client_send(w->client, &iov, 1);
+	}
+	if (!w->client)
+		return; /* it left while it was sent to */
+	if (w->at < w->total)
+		watch_ask(w);
+	else
+		client_answered(finish(w), true);
+}
+
+static void on_reply(void *owner, const struct store_reply *reply)
+{
+	struct watch *w = owner;
+	w->asking = false;
+	if (!w->client) {
+		retire(w);
+		return;
+	}
+	switch (w->kind) {
+	case WATCH_STATUS:
+		if (reply->err || !reply->n_records)
+			store_problem(w, reply->err ? reply->err : -ENOENT);
+		else
+			reply_record(w, reply->records);
+		return;
+	case WATCH_RESULT:
+		got_result(w, reply);
+		return;
+	case WATCH_EVENTS:
+		if (reply->err || !reply->n_records) {
+			store_problem(w, reply->err ? reply->err : -ENOENT);
+			return;
+		}
+		if (!w->begun)
+			begin_events(w);
+		if (w->client)
+			tell_end(w, reply->records);
+		return;
+	case WATCH_CANCEL:
+		if (reply->err)
+			store_problem(w, reply->err);
+		else
+			client_reply_empty(finish(w), 204);
+		return;
+	case WATCH_LIST:
+		if (reply->err) {
+			store_problem(w, reply->err);
+		} else {
+			struct client *c = finish(w);
+			describe_list(&c->reactor->json, reply);
+			client_reply(c, 200, "application/json", no_store, json_str(&c->reactor->json));
+		}
+		return;
+	case WATCH_MESSAGE:
+	case WATCH_ACCEPTED:
+		return;
+	}
+}
+
+void watch_ask(struct watch *w)
+{
+	struct store *s = w->client->reactor->jobs.store;
+	int err = 0;
+	w->asking = true;
+	switch (w->kind) {
+	case WATCH_STATUS:
+	case WATCH_EVENTS:
+		err = store_get(s, &w->id, on_reply, w);
+		break;
+	case WATCH_RESULT:
+		err = store_read(s, &w->id, w->at, STORE_READ_MAX, on_reply, w);
+		break;
+	case WATCH_CANCEL:
+		err = store_remove(s, &w->id, on_reply, w);
+		break;
+	case WATCH_LIST:
+	case WATCH_MESSAGE:
+	case WATCH_ACCEPTED:
+		break;
+	}
+	if (err == 0)
+		return;
+	w->asking = false;
+	store_problem(w, err);
+}
+
+void watch_list(struct watch *w, const struct store_filter *filter)
+{
+	w->asking = true;
+	if (store_list(w->client->reactor->jobs.store, filter, on_reply, w) == 0)
+		return;
+	w->asking = false;
+	problem(w, PROBLEM_OVERLOADED, "out of memory");
+}
+
+/* ---- what became of the job ---- */
+
+static void acknowledge(struct watch *w)
+{
+	struct job *job = w->job;
+	if (w->then_events) {
+		begin_events(w);
+		if (w->client)
+			tell_place(w, NULL);
+		return;
+	}
+	enum watch_kind kind = w->kind;
+	bool applied = w->applied;
+	struct client *c = finish(w);
+	if (kind == WATCH_MESSAGE)
+		reply_message(c, job);
+	else
+		reply_accepted(c, job, applied);
+}
+
+/* Runs fn for each watch; fn may end the watch it is given. */
+static void each(struct job *job, void (*fn)(struct watch *w, const void *arg), const void *arg)
+{
+	for (struct watch *w = job->watches, *next; w; w = next) {
+		next = w->next;
+		if (w->client)
+			fn(w, arg);
+	}
+}
+
+static void on_committed(struct watch *w, const void *arg)
+{
+	(void)arg;
+	if (w->kind == WATCH_MESSAGE || w->kind == WATCH_ACCEPTED)
+		acknowledge(w);
+}
+
+void watch_job_committed(struct job *job)
+{
+	each(job, on_committed, NULL);
+}
+
+static void on_refused(struct watch *w, const void *arg)
+{
+	const struct store_reply *reply = arg;
+	store_problem(w, reply->err);
+}
+
+void watch_job_refused(struct job *job, const struct store_reply *reply)
+{
+	each(job, on_refused, reply);
+}
+
+static void on_news(struct watch *w, const void *arg)
+{
+	if (w->kind == WATCH_EVENTS && w->begun)
+		tell_place(w, arg);
+}
+
+void watch_job_news(struct job *job, const char *reason)
+{
+	each(job, on_news, reason);
+}
+
+static void on_over(struct watch *w, const void *arg)
+{
+	(void)arg;
+	switch (w->kind) {
+	case WATCH_MESSAGE: /* it was over before it was told */
+	case WATCH_ACCEPTED:
+		acknowledge(w);
+		return;
+	case WATCH_EVENTS:
+	case WATCH_RESULT:
+		unfollow(w);
+		watch_ask(w);
+		return;
+	case WATCH_CANCEL:
+		client_reply_empty(finish(w), 204);
+		return;
+	case WATCH_STATUS:
+	case WATCH_LIST:
+		return;
+	}
+}
+
+void watch_job_over(struct job *job)
+{
+	each(job, on_over, NULL);
+	while (job->watches)
+		unfollow(job->watches);
+}
+
+/* ---- time ---- */
+
+static void beat(struct watch *w)
+{
+	struct iovec iov = { (char *)(uintptr_t)"3\r\n:\n\n\r\n", 8 };
+	w->beat_us = w->reactor->io->now_us + BEAT_US;
+	(void)client_send(w->client, &iov, 1);
+}
+
+void watch_timer(struct watch *w)
+{
+	uint64_t now_us = w->reactor->io->now_us;
+	if (w->kind == WATCH_RESULT && w->job && now_us >= w->deadline_us) {
+		struct job *job = w->job;
+		reply_not_ready(finish(w), job);
+		return;
+	}
+	if (w->kind != WATCH_EVENTS || !w->begun)
+		return;
+	if (w->job)
+		tell_place(w, NULL);
+	if (w->client && now_us >= w->beat_us)
+		beat(w);
+	if (w->client)
+		client_set_timer(w->client, POSITION_US);
+}
