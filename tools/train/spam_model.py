@@ -71,8 +71,12 @@ def to_onnx(pipeline: Pipeline) -> bytes:
             pad_value="#",
         ),
         _term_weighting(pipeline[0], "words", "terms"),
-        node("LpNormalization", ["terms"], ["unit"], p=2, axis=1),
-        node("Gemm", ["unit", "weights"], ["scores"]),
+        _sums(pipeline, "terms", "sums"),
+        node("Split", ["sums"], ["score", "squared_length"], axis=1),
+        node("Max", ["squared_length", "least"], ["positive"]),  # a text without a known word has length 0
+        node("Sqrt", ["positive"], ["length"]),
+        node("Div", ["score", "length"], ["z"]),
+        node("Mul", ["z", "halves"], ["scores"]),
         node("Softmax", ["scores"], ["probabilities"], axis=1),
         node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0),
     ]
@@ -84,12 +88,19 @@ def to_onnx(pipeline: Pipeline) -> bytes:
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(LABELS)]),
             helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
         ],
-        initializer=[_weights(pipeline)],
+        initializer=[
+            numpy_helper.from_array(np.array([[-0.5, 0.5]], np.float32), "halves"),
+            numpy_helper.from_array(np.array([1e-12], np.float32), "least"),
+        ],
     )
     model = helper.make_model(
         graph,
         ir_version=7,
-        opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)],
+        opset_imports=[
+            helper.make_opsetid("", 13),
+            helper.make_opsetid("ai.onnx.ml", 1),
+            helper.make_opsetid("com.microsoft", 1),
+        ],
         producer_name="berth",
         model_version=1,
         doc_string="Ham or spam: probabilities[:, 0] is ham's, probabilities[:, 1] is spam's.",
@@ -124,8 +135,21 @@ def _term_weighting(vectorizer: TfidfVectorizer, source: str, target: str) -> on
     )
 
 
-def _weights(pipeline: Pipeline) -> onnx.TensorProto:
-    """Softmax over (-z/2, z/2) is the logistic function of z."""
+def _sums(pipeline: Pipeline, source: str, target: str) -> onnx.NodeProto:
+    """Two sums over the terms: the score, and the squared length that scikit-learn would have divided the terms
+    by before. A term is its idf or 0, so its square is itself times its idf, and one pass over the terms gives
+    both. LinearRegressor takes the weights by rows, as they lie; a Gemm would have its two columns padded to
+    sixteen and take three times as long as all the rest.
+
+    Softmax over (-z/2, z/2), which follows, is the logistic function of z."""
     vectorizer, classifier = pipeline
-    half = classifier.coef_[0][_columns(vectorizer)[1]] / 2
-    return numpy_helper.from_array(np.column_stack([-half, half]).astype(np.float32), "weights")
+    _, order = _columns(vectorizer)
+    rows = np.concatenate([classifier.coef_[0][order], vectorizer.idf_[order]])
+    return helper.make_node(
+        "LinearRegressor",
+        [source],
+        [target],
+        domain="ai.onnx.ml",
+        coefficients=rows.astype(np.float32),
+        targets=2,
+    )
