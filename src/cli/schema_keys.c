@@ -25,6 +25,7 @@
 
 static const char *const retry_names[] = { "safe", "always", "never", NULL };
 static const char *const leave_names[] = { "finish", "close", NULL };
+static const char *const job_retry_names[] = { "always", "never", NULL };
 static const char *const half_close_names[] = { "leave", "wait", NULL };
 static const char *const fleet_places[] = { "local", NULL };
 
@@ -64,11 +65,24 @@ static const struct key keys[] = {
 		.doc = "between two requests of a connection" },
 	{ TOP(DURATION, "client_timeouts.send", client_send_us), DURATION(MS, DAY),
 		.doc = "for which a client may take nothing of its answer" },
+	{ TOP(TEXT, "store", store), .arg = "WHERE",
+		.doc = "where background requests are kept: memory, or sqlite:PATH, which survives a crash" },
+	{ SCOPE_TOP, KIND_TEXTS, "store_headers", LIST(settings, store_headers, n_store_headers),
+		.arg = "NAME", .doc = "of Authorization and Cookie, those that may be written to the store" },
 	{ TOP(NUMBER, "jobs.max", jobs_max), NUMBER(1, 100000000),
-		.doc = "asynchronous requests kept, finished ones included" },
-	{ TOP(SIZE, "jobs.max_bytes", jobs_max_bytes), SIZE(MIB, 16 * TIB), .doc = "bytes of their results" },
+		.doc = "background requests that are not over (503 above it)" },
+	{ TOP(NUMBER, "jobs.max_records", jobs_max_records), NUMBER(1, 1000000000),
+		.doc = "kept in all; the oldest finished give way" },
+	{ TOP(SIZE, "jobs.max_bytes", jobs_max_bytes), SIZE(MIB, 16 * TIB),
+		.doc = "bytes of requests and results that are kept; likewise" },
+	{ TOP(SIZE, "jobs.max_result_bytes", jobs_max_result_bytes), SIZE(KIB, TIB),
+		.doc = "bytes of one result" },
 	{ TOP(DURATION, "jobs.max_age", jobs_max_age_us), DURATION(SEC, 365 * DAY),
 		.doc = "a result is kept for so long after its end" },
+	{ TOP(DURATION, "jobs.record_age", jobs_record_age_us), DURATION(SEC, 3650 * DAY),
+		.doc = "what became of a request is kept for so long after its end" },
+	{ TOP(DURATION, "jobs.key_age", jobs_key_age_us), DURATION(SEC, 3650 * DAY),
+		.doc = "an Idempotency-Key holds for so long after its end" },
 	{ TOP(DURATION, "drain_timeout", drain_timeout_us), DURATION(0, DAY),
 		.doc = "what runs or waits may take so long after SIGTERM" },
 	{ TOP(CHOICE, "half_close", half_close_waits), .choices = half_close_names, .arg = "leave|wait",
@@ -114,6 +128,12 @@ static const struct key keys[] = {
 		.doc = "what the answer's body contains then, or off: any 2xx" },
 	{ POOL(DURATION, "zombie_timeout", zombie_timeout_us), DURATION(MS, 7 * DAY),
 		.doc = "a given-up request that is not over by then takes its container out" },
+	{ POOL(CHOICE, "job.retry", job_retry), .choices = job_retry_names, .arg = "always|never",
+		.doc = "a background request runs at least once, or at most once" },
+	{ POOL(NUMBER, "job.attempts", job_attempts), NUMBER(1, 100),
+		.doc = "runs of a background request, before it has failed" },
+	{ POOL(DURATION, "job.ttl", job_ttl_us), DURATION(0, 365 * DAY),
+		.doc = "a background request that waits longer expires; 0s: never" },
 	{ POOL(NUMBER, "busy_status", busy_status), NUMBER(0, 599),
 		.doc = "an answer of this status means that the container is busy, and the request is queued "
 		       "again; 0: none" },

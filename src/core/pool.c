@@ -303,6 +303,14 @@ int ticket_requeue(struct ticket *t)
 	return 0;
 }
 
+void ticket_resize(struct ticket *t, uint32_t bytes)
+{
+	CHECK(t->state == TICKET_WAITING && t->pool->queue_bytes >= t->bytes);
+	t->pool->queue_bytes += bytes;
+	t->pool->queue_bytes -= t->bytes;
+	t->bytes = bytes;
+}
+
 void ticket_fail(struct ticket *t)
 {
 	CHECK(t->state == TICKET_RUNNING && !t->slot);

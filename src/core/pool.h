@@ -184,6 +184,9 @@ void ticket_abandon(struct ticket *t, bool settle);
  * slot first, with slot_* below. 0 or -ENOMEM. */
 MUST_USE int ticket_requeue(struct ticket *t);
 
+/* A waiting ticket keeps more or less in memory than before. */
+void ticket_resize(struct ticket *t, uint32_t bytes);
+
 /* A ticket whose slot was lost is over, without another try. */
 void ticket_fail(struct ticket *t);
 

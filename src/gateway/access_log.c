@@ -106,7 +106,7 @@ void access_log_write(struct access_log *log, const struct exchange *ex, const c
 	const struct reactor *r = ex->route->reactor;
 	const struct ticket *t = &ex->ticket;
 	struct json *j = &log->lines;
-	char time_text[40], ip_text[48];
+	char time_text[40], ip_text[48], job_text[STORE_ID_CHARS + 1];
 	uint64_t now_us = r->io->now_us;
 	json_open(j, '{');
 	json_key(j, "time");
@@ -132,7 +132,7 @@ void access_log_write(struct access_log *log, const struct exchange *ex, const c
 	key_ms(j, "upstream_ms", t->attempts ? now_us - t->dispatched_us : 0);
 	if (ex->job) {
 		json_key(j, "job");
-		json_string(j, str_of(ex->job->id));
+		json_string(j, str_of(store_id_print(&ex->job->id, job_text)));
 	}
 	json_close(j, '}');
 	json_bytes(j, STR("\n"));

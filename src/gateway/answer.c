@@ -11,6 +11,7 @@
 #include "gateway/reactor.h"
 #include "http/write.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,41 +240,38 @@ void exchange_problem_event(struct client *c, enum problem p, const char *detail
 
 /* ---- to a job ---- */
 
-static bool keep_result(struct exchange *ex, const struct answer_part *part)
+/* 0, or -errno. */
+static int keep_result(struct exchange *ex, const struct answer_part *part)
 {
 	struct reactor *r = reactor_of(ex);
-	struct job *job = ex->job;
+	int err = 0;
 	if (part->head) {
 		struct writer w;
 		writer_init(&w, r->scratch, sizeof r->scratch);
 		forward_result_fields(&w, part->head);
-		job->status = part->head->status;
-		ex->status = (uint16_t)job->status;
-		if (job_set_fields(&r->jobs, job, (struct str){ w.start, writer_len(&w) }) < 0)
-			return false;
+		ex->status = (uint16_t)part->head->status;
+		err = job_answer_head(ex->job, ex->status, (struct str){ w.start, writer_len(&w) });
 	}
-	for (int i = 0; i < part->n_body; i++) {
-		if (job_append(&r->jobs, job, part->body[i].iov_base, part->body[i].iov_len) < 0)
-			return false;
-	}
+	for (int i = 0; i < part->n_body && err == 0; i++)
+		err = job_answer_body(ex->job, part->body[i].iov_base, part->body[i].iov_len);
 	ex->answer_bytes += part->body_bytes;
-	return true;
+	return err;
 }
 
 static void answer_job(struct exchange *ex, const struct answer_part *part)
 {
-	struct reactor *r = reactor_of(ex);
-	if (!keep_result(ex, part)) {
+	int err = keep_result(ex, part);
+	if (err < 0) {
 		exchange_problem(ex, PROBLEM_OVERLOADED,
-			"the result is larger than jobs.max_bytes allows, or memory is short");
+			err == -EFBIG ? "the result is larger than jobs.max_result_bytes"
+				      : "out of memory for the result");
 		return;
 	}
 	if (!part->end)
 		return;
 	ex->route->metrics.outcomes[OUTCOME_ANSWERED]++;
-	access_log_exchange(r->access_log, ex, "answered");
-	job_end(&r->jobs, ex->job, JOB_DONE);
-	ex->job = NULL;
+	access_log_exchange(reactor_of(ex)->access_log, ex, "answered");
+	job_done(ex->job);
 	exchange_bury(ex);
 }
 

@@ -1,9 +1,11 @@
 #include "gateway/client.h"
 
 #include "gateway/exchange.h"
+#include "gateway/intake.h"
 #include "gateway/reactor.h"
 #include "gateway/tunnel.h"
 #include "gateway/upstream.h"
+#include "gateway/watch.h"
 #include "http/status.h"
 #include "http/write.h"
 
@@ -126,6 +128,9 @@ static void bury(struct client *c, bool reset)
 	list_push_back(&r->dead_clients, &c->node);
 	if (c->exchange)
 		exchange_leave(c->exchange);
+	if (c->watch)
+		watch_leave(c->watch);
+	c->watch = NULL;
 }
 
 void client_close(struct client *c)
@@ -346,6 +351,22 @@ void client_reply(struct client *c, int status, const char *type, struct str ext
 	client_reply_long(c, status, (struct str){ lines, writer_len(&w) }, body);
 }
 
+void client_reply_empty(struct client *c, int status)
+{
+	struct writer w;
+	char head[128];
+	bool keep_alive = c->keep_alive && !c->must_linger && !c->reactor->draining;
+	writer_init(&w, head, sizeof head);
+	write_lit(&w, "HTTP/1.1 ");
+	write_u64(&w, (uint64_t)status);
+	write_lit(&w, " ");
+	write_str(&w, str_of(http_status_reason(status)));
+	write_str(&w, keep_alive ? STR("\r\n\r\n") : STR("\r\nConnection: close\r\n\r\n"));
+	struct iovec iov = { head, writer_len(&w) };
+	if (client_send(c, &iov, 1))
+		client_answered(c, keep_alive);
+}
+
 void client_problem(
 	struct client *c, enum problem p, const char *detail, uint32_t retry_after_s, struct str extra)
 {
@@ -451,7 +472,11 @@ void client_watch_wait(struct client *c)
 	const struct exchange *ex = c->exchange;
 	uint64_t due_us = ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us;
 	uint64_t beat_us = c->reactor->io->now_us + (uint64_t)ex->heartbeat_s * 1000000;
-	io_timer_set(c->reactor->io, &c->timer, ex->heartbeat_s && beat_us < due_us ? beat_us : due_us);
+	if (ex->heartbeat_s && beat_us < due_us)
+		due_us = beat_us;
+	if (ex->wait_until_us && ex->wait_until_us < due_us)
+		due_us = ex->wait_until_us;
+	io_timer_set(c->reactor->io, &c->timer, due_us);
 }
 
 /* The client takes nothing of what it is sent. */
@@ -470,6 +495,12 @@ static void waited(struct client *c)
 	struct exchange *ex = c->exchange;
 	if (c->out) {
 		watch_outbox(c);
+		return;
+	}
+	if (c->watch)
+		watch_timer(c->watch);
+	if (ex && ex->wait_until_us && c->reactor->io->now_us >= ex->wait_until_us && !ex->answering) {
+		api_wait_is_over(c);
 		return;
 	}
 	if (!ex || ex->ticket.state != TICKET_WAITING)

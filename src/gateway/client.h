@@ -18,6 +18,7 @@ struct exchange;
 struct front;
 struct reactor;
 struct upstream;
+struct watch;
 
 enum client_phase {
 	CLIENT_IDLE,
@@ -43,6 +44,7 @@ struct client {
 	struct list_node node;     /* on reactor->clients, or in the graveyard */
 	struct reactor *reactor;   /* borrowed: the owner */
 	struct exchange *exchange; /* borrowed; from its head until its answer is whole */
+	struct watch *watch;       /* borrowed; while it waits for something about a job */
 	struct outbox *out;        /* owned; NULL while the client takes all at once */
 	struct upload *upload;     /* owned; while BODY */
 	struct early early;
@@ -94,6 +96,9 @@ void client_reply(struct client *c, int status, const char *type, struct str ext
 
 /* Likewise, with header lines of up to 16 KiB that name the body's type themselves. */
 void client_reply_long(struct client *c, int status, struct str lines, struct str body);
+
+/* An answer without a body. */
+void client_reply_empty(struct client *c, int status);
 
 /* A problem as an answer. retry_after_s: 0 for no Retry-After. extra: further header lines. */
 void client_problem(

@@ -98,7 +98,8 @@ void describe_job(struct json *j, const struct job *job, const char *reason)
 	if (ex) {
 		key_u64(j, "attempts", ex->ticket.attempts);
 		if (ex->ticket.slot)
-			key_str(j, "container", str_of(backend_of(ex->ticket.slot->container)->settings.name));
+			key_str(j, "container",
+				str_of(backend_of(ex->ticket.slot->container)->settings.name));
 	}
 	key_urls(j, &job->id);
 	json_close(j, '}');
@@ -150,7 +151,8 @@ void describe_list(struct json *j, const struct store_reply *reply)
 	json_close(j, ']');
 	json_key(j, "next");
 	if (reply->more) {
-		snprintf(next, sizeof next, "%llu-%llu", (unsigned long long)reply->next.created_us, (unsigned long long)reply->next.seq);
+		snprintf(next, sizeof next, "%llu-%llu", (unsigned long long)reply->next.created_us,
+			(unsigned long long)reply->next.seq);
 		json_string(j, str_of(next));
 	} else {
 		json_null(j);
@@ -159,7 +161,8 @@ void describe_list(struct json *j, const struct store_reply *reply)
 	json_bytes(j, STR("\n"));
 }
 
-void describe_result_head(struct writer *w, const struct store_record *rec, struct str fields, bool keep_alive)
+void describe_result_head(
+	struct writer *w, const struct store_record *rec, struct str fields, bool keep_alive)
 {
 	write_lit(w, "HTTP/1.1 ");
 	write_u64(w, rec->status);
@@ -167,7 +170,9 @@ void describe_result_head(struct writer *w, const struct store_record *rec, stru
 	write_str(w, str_of(http_status_reason((int)rec->status)));
 	write_lit(w, "\r\nContent-Length: ");
 	write_u64(w, rec->body_bytes);
-	write_lit(w, "\r\nBerth-Job-State: done\r\n" NO_STORE "X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n");
+	write_lit(w,
+		"\r\nBerth-Job-State: done\r\n" NO_STORE
+		"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n");
 	write_str(w, fields);
 	if (!keep_alive)
 		write_lit(w, "Connection: close\r\n");
@@ -183,7 +188,10 @@ void reply_failure(struct client *c, const struct store_record *rec)
 	enum problem p = cancelled ? PROBLEM_GONE : PROBLEM_JOB_FAILED;
 	snprintf(extra, sizeof extra, NO_STORE "Berth-Job-State: %s\r\n", store_state_name(rec->state));
 	json_reset(j);
-	problem_write(j, p, cancelled ? STR("the job was cancelled; there is no result") : STR("the job ended without an answer; reasons says why"), true);
+	problem_write(j, p,
+		cancelled ? STR("the job was cancelled; there is no result")
+			  : STR("the job ended without an answer; reasons says why"),
+		true);
 	key_str(j, "state", str_of(store_state_name(rec->state)));
 	key_str(j, "reasons", rec->reasons);
 	json_close(j, '}');
@@ -200,7 +208,8 @@ void reply_message(struct client *c, const struct job *job)
 	if (position == 0)
 		snprintf(text, sizeof text, "Request received and being processed");
 	else
-		snprintf(text, sizeof text, "Request received and will be processed soon. %u process prior to yours", position);
+		snprintf(text, sizeof text,
+			"Request received and will be processed soon. %u process prior to yours", position);
 	key_str(j, "message", str_of(text));
 	key_id(j, &job->id);
 	key_place(j, job);
@@ -214,8 +223,8 @@ void reply_accepted(struct client *c, const struct job *job, bool applied)
 {
 	struct json *j = &c->reactor->json;
 	char extra[256], hex[STORE_ID_CHARS + 1];
-	snprintf(extra, sizeof extra, NO_STORE "Location: /berth/jobs/%s\r\n%s", store_id_print(&job->id, hex),
-		applied ? "Preference-Applied: respond-async\r\n" : "");
+	snprintf(extra, sizeof extra, NO_STORE "Location: /berth/jobs/%s\r\n%s",
+		store_id_print(&job->id, hex), applied ? "Preference-Applied: respond-async\r\n" : "");
 	describe_job(j, job, NULL);
 	json_bytes(j, STR("\n"));
 	client_reply(c, 202, "application/json", str_of(extra), json_str(j));
@@ -227,10 +236,12 @@ void reply_not_ready(struct client *c, const struct job *job)
 	char extra[128];
 	const struct exchange *ex = job->exchange;
 	uint64_t eta_us = ex ? pool_eta_us(&ex->route->pool, position_of(job) + 1) : 0;
-	unsigned after_s = eta_us == UINT64_MAX || eta_us < 1000000 ? 1 : (unsigned)((eta_us + 999999) / 1000000);
+	unsigned after_s =
+		eta_us == UINT64_MAX || eta_us < 1000000 ? 1 : (unsigned)((eta_us + 999999) / 1000000);
 	snprintf(extra, sizeof extra, NO_STORE "Retry-After: %u\r\n", after_s);
 	json_reset(j);
-	problem_write(j, PROBLEM_NOT_READY, STR("the job is queued or running; ask again, or wait for it with ?wait=SECONDS"), true);
+	problem_write(j, PROBLEM_NOT_READY,
+		STR("the job is queued or running; ask again, or wait for it with ?wait=SECONDS"), true);
 	key_str(j, "state", str_of(store_state_name(told_state(job))));
 	key_place(j, job);
 	json_close(j, '}');

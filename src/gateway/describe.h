@@ -11,7 +11,8 @@
 struct client;
 struct job;
 
-/* One that is not over: state, position, expected wait, times, attempts, container, URLs. reason: of its latest move, or NULL. */
+/* One that is not over: state, position, expected wait, times, attempts, container, URLs. reason: of its
+ * latest move, or NULL. */
 void describe_job(struct json *j, const struct job *job, const char *reason);
 
 /* One that the store keeps. */
@@ -23,8 +24,10 @@ void describe_list(struct json *j, const struct store_reply *reply);
 /* Appends "eta_ms": in ms, null without an estimate. */
 void describe_eta(struct json *j, uint64_t eta_us);
 
-/* The head of a result: the container's status and fields, marked as such, and kept from acting in a browser as if it came from the pool itself. */
-void describe_result_head(struct writer *w, const struct store_record *rec, struct str fields, bool keep_alive);
+/* The head of a result: the container's status and fields, marked as such, and kept from acting in a browser
+ * as if it came from the pool itself. */
+void describe_result_head(
+	struct writer *w, const struct store_record *rec, struct str fields, bool keep_alive);
 
 /* A job that ended without an answer: a problem with its reasons. */
 void reply_failure(struct client *c, const struct store_record *rec);

@@ -4,6 +4,7 @@
 #include "gateway/access_log.h"
 #include "gateway/backend.h"
 #include "gateway/client.h"
+#include "gateway/job.h"
 #include "gateway/reactor.h"
 #include "http/write.h"
 
@@ -38,13 +39,14 @@ struct request_buffer {
 	struct exchange *exchange; /* borrowed: the owner */
 };
 
-static int open_body(struct exchange *ex)
+/* memory_max: what is longer goes to a spool file. */
+static int open_body(struct exchange *ex, uint64_t memory_max)
 {
 	struct reactor *r = reactor_of(ex);
 	struct request_buffer *b = malloc(sizeof *b);
 	if (!b)
 		return -ENOMEM;
-	buffer_init(&b->buffer, r->io, &r->budget, r->settings->body_memory_bytes, on_body_ready);
+	buffer_init(&b->buffer, r->io, &r->budget, memory_max, on_body_ready);
 	b->exchange = ex;
 	ex->body = &b->buffer;
 	return 0;
@@ -69,12 +71,15 @@ static void on_body_ready(struct buffer *b)
 }
 
 /* Room for the request in one exact piece, or with its body elsewhere. */
-static int store_request(struct exchange *ex, const struct writer *w, const struct http_head *head)
+static int store_request(
+	struct exchange *ex, const struct writer *w, const struct http_head *head, bool durable)
 {
+	/* the store reads a body from memory */
+	uint64_t body_memory = durable ? UINT64_MAX : reactor_of(ex)->settings->body_memory_bytes;
 	size_t bytes = writer_len(w);
 	if (head->framing == FRAMING_LENGTH && head->content_length <= SMALL_BODY)
 		bytes += head->content_length;
-	else if (head->framing != FRAMING_NONE && open_body(ex) < 0)
+	else if (head->framing != FRAMING_NONE && open_body(ex, body_memory) < 0)
 		return -ENOMEM;
 	struct budget *budget = &reactor_of(ex)->budget;
 	if (budget->memory_used + bytes > budget->memory_max) {
@@ -104,7 +109,7 @@ static void note_heartbeat(struct exchange *ex, const struct http_head *head)
 }
 
 struct exchange *exchange_create(struct route *route, struct client *c, const struct http_head *head,
-	enum http_method method, struct str method_name, struct str path)
+	enum http_method method, struct str method_name, struct str path, bool durable)
 {
 	struct reactor *r = route->reactor;
 	struct exchange *ex = objpool_get(&r->exchange_pool);
@@ -128,7 +133,8 @@ struct exchange *exchange_create(struct route *route, struct client *c, const st
 		.method = method_name,
 		.path = path,
 		.rand = &r->rand,
-		.upgrade = forward_upgrade(head),
+		.upgrade = durable ? (struct str){ NULL, 0 } : forward_upgrade(head),
+		.durable = durable ? r->settings : NULL,
 	};
 	ex->upgrade = from.upgrade.ptr != NULL;
 	writer_init(&w, r->scratch, sizeof r->scratch);
@@ -136,7 +142,7 @@ struct exchange *exchange_create(struct route *route, struct client *c, const st
 	if (!ex->head_open)
 		forward_request_end(
 			&w, head->framing == FRAMING_LENGTH || expects_body(method), head->content_length);
-	if (w.overflow || store_request(ex, &w, head) < 0) {
+	if (w.overflow || store_request(ex, &w, head, durable) < 0) {
 		exchange_free(ex);
 		return NULL;
 	}
@@ -249,15 +255,13 @@ static void begin_running(struct exchange *ex, struct slot *s)
 	if (ex->ticket.attempts == 1)
 		retry_budget_request(&ex->route->retry_budget, r->io->now_us);
 	histogram_add(&ex->route->metrics.wait, r->io->now_us - ex->ticket.admitted_us);
-	if (ex->job) {
-		ex->job->state = JOB_RUNNING;
-		ex->job->started_wall_us = r->io->wall_us;
-	}
+	if (ex->job)
+		(void)job_running(ex->job);
 	upstream_dispatch(upstream_of(s), ex);
 }
 
 /* Memory that it takes while it waits: what is in a spool file does not count. */
-static uint32_t waiting_bytes(const struct exchange *ex)
+uint32_t exchange_waiting_bytes(const struct exchange *ex)
 {
 	uint64_t bytes = sizeof *ex + ex->request_cap;
 	if (ex->body)
@@ -273,7 +277,7 @@ bool exchange_admit(struct exchange *ex)
 		return false;
 	}
 	switch (pool_admit(
-		&ex->route->pool, &ex->ticket, waiting_bytes(ex), reactor_of(ex)->io->now_us, &s)) {
+		&ex->route->pool, &ex->ticket, exchange_waiting_bytes(ex), reactor_of(ex)->io->now_us, &s)) {
 	case ADMIT_DISPATCH:
 		begin_running(ex, s);
 		return true;
@@ -295,6 +299,8 @@ void route_pump(struct route *route)
 	struct slot *s;
 	while (pool_match(&route->pool, route->reactor->io->now_us, &t, &s))
 		begin_running(CONTAINER_OF(t, struct exchange, ticket), s);
+	if (route->reactor->jobs.n_unready)
+		jobs_prefetch(route);
 }
 
 /* ---- other ends than an answer ---- */
@@ -339,26 +345,6 @@ void exchange_leave(struct exchange *ex)
 		exchange_bury(ex);
 }
 
-/* A job's failure is a result as well: the problem. */
-static void fail_job(struct exchange *ex, enum problem p, const char *detail)
-{
-	struct reactor *r = reactor_of(ex);
-	struct job *job = ex->job;
-	struct json j;
-	json_init(&j);
-	problem_write(&j, p, str_of(detail), false);
-	struct str body = json_str(&j);
-	job_reset(&r->jobs, job);
-	job->status = problem_status(p);
-	if (json_failed(&j) ||
-		job_set_fields(&r->jobs, job, STR("Content-Type: application/problem+json\r\n")) < 0 ||
-		job_append(&r->jobs, job, body.ptr, body.len) < 0)
-		job_reset(&r->jobs, job); /* the state alone has to do */
-	json_finish(&j);
-	job_end(&r->jobs, job, JOB_FAILED);
-	ex->job = NULL;
-}
-
 static bool may_come_back(enum problem p)
 {
 	return problem_status(p) == 503;
@@ -375,7 +361,7 @@ void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 	ex->status = (uint16_t)problem_status(p);
 	access_log_exchange(r->access_log, ex, problem_name(p));
 	if (ex->job)
-		fail_job(ex, p, detail);
+		job_failed(ex->job, detail ? detail : problem_title(p));
 	ex->client = NULL;
 	bool answering = ex->answering, beating = ex->beating;
 	if (!release_ticket(ex))
@@ -395,19 +381,35 @@ void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 }
 
 /* Back to its old place. False without memory. */
-static bool queue_again(struct exchange *ex)
+static bool queue_again(struct exchange *ex, const char *reason)
 {
 	if (ticket_requeue(&ex->ticket) < 0)
 		return false;
 	ex->route->metrics.retries++;
 	exchange_drop_held(ex);
 	if (ex->job) {
-		job_reset(&reactor_of(ex)->jobs, ex->job);
-		ex->job->state = JOB_QUEUED;
+		job_queued_again(ex->job, reason);
 	} else {
 		client_watch_wait(ex->client);
 	}
 	return true;
+}
+
+static const char *failure_text(enum failure failure)
+{
+	switch (failure) {
+	case FAILURE_UNDELIVERED:
+		return "the container could not be connected";
+	case FAILURE_STALE:
+		return "the connection had ended before the request was sent";
+	case FAILURE_LOST:
+		return "the container closed the connection before its answer was complete";
+	case FAILURE_BAD_ANSWER:
+		return "the container's answer cannot be understood";
+	case FAILURE_TIMEOUT:
+		return "the container did not answer in time";
+	}
+	return "";
 }
 
 /* What never reached a container costs nothing, and so needs no room in the budget. */
@@ -416,24 +418,120 @@ static bool is_free_of_charge(enum failure failure)
 	return failure == FAILURE_UNDELIVERED || failure == FAILURE_STALE;
 }
 
+/* A job is tried again by its own rule: it was accepted to run at least once, or at most once. */
+static bool may_try_again(const struct exchange *ex, enum failure failure)
+{
+	const struct pool_settings *ps = ex->route->settings;
+	enum http_method method = (enum http_method)ex->method;
+	if (!ex->job)
+		return retry_may(ps->retry, method, failure, ex->ticket.attempts, ex->answering);
+	if (ps->job_retry == JOB_RETRY_NEVER)
+		return failure == FAILURE_UNDELIVERED;
+	return ex->ticket.attempts < ps->job_attempts || is_free_of_charge(failure);
+}
+
 void exchange_failed(struct exchange *ex, enum failure failure)
 {
 	struct route *route = ex->route;
-	bool bad = failure == FAILURE_BAD_ANSWER;
-	if (retry_may(route->settings->retry, (enum http_method)ex->method, failure, ex->ticket.attempts,
-		    ex->answering) &&
+	if (may_try_again(ex, failure) &&
 		(is_free_of_charge(failure) ||
 			retry_budget_take(&route->retry_budget, route->reactor->io->now_us)) &&
-		queue_again(ex))
+		queue_again(ex, failure_text(failure)))
 		return;
-	exchange_problem(ex, bad ? PROBLEM_BAD_ANSWER : PROBLEM_CONTAINER_LOST,
-		bad ? "the container's answer cannot be understood"
-		    : "the container closed the connection before its answer was complete");
+	exchange_problem(ex, failure == FAILURE_BAD_ANSWER ? PROBLEM_BAD_ANSWER : PROBLEM_CONTAINER_LOST,
+		failure_text(failure));
 }
 
 void exchange_bounced(struct exchange *ex)
 {
 	ex->bounces++;
-	if (!queue_again(ex))
+	if (!queue_again(ex, "the container was busy"))
 		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory for the queue");
+}
+
+/* ---- jobs ---- */
+
+bool exchange_join(struct exchange *ex)
+{
+	struct slot *s;
+	if (pool_join(&ex->route->pool, &ex->ticket, reactor_of(ex)->io->now_us, &s) < 0) {
+		pool_forgo(&ex->ticket);
+		return false;
+	}
+	if (s)
+		begin_running(ex, s);
+	return true;
+}
+
+void exchange_ready(struct exchange *ex)
+{
+	if (ex->ticket.unready)
+		reactor_of(ex)->jobs.n_unready--;
+	ex->ticket.unready = false;
+}
+
+void exchange_drop(struct exchange *ex)
+{
+	exchange_ready(ex);
+	if (ex->ticket.state == TICKET_NEW && ex->ticket.number)
+		pool_forgo(&ex->ticket);
+	if (!release_ticket(ex))
+		exchange_bury(ex);
+}
+
+static void give_request_up(struct exchange *ex)
+{
+	close_body(ex);
+	reactor_of(ex)->budget.memory_used -= ex->request_cap;
+	free(ex->request);
+	ex->request = NULL;
+	ex->request_cap = ex->request_bytes = ex->head_bytes = 0;
+}
+
+void exchange_unload(struct exchange *ex)
+{
+	give_request_up(ex);
+	ex->ticket.unready = true;
+	reactor_of(ex)->jobs.n_unready++;
+	ticket_resize(&ex->ticket, exchange_waiting_bytes(ex));
+}
+
+uint64_t exchange_loaded_bytes(const struct exchange *ex)
+{
+	return (ex->request_bytes - ex->head_bytes) + (ex->body ? ex->body->size : 0);
+}
+
+int exchange_load(struct exchange *ex, struct str head, struct str piece, uint64_t body_bytes)
+{
+	if (!ex->request) {
+		bool small = body_bytes <= SMALL_BODY;
+		size_t cap = head.len + (small ? body_bytes : 0);
+		ex->request = malloc(cap + 1);
+		if (!ex->request || (!small && open_body(ex, UINT64_MAX) < 0))
+			return -ENOMEM;
+		memcpy(ex->request, head.ptr, head.len);
+		ex->request_cap = (uint32_t)cap;
+		ex->request_bytes = ex->head_bytes = (uint32_t)head.len;
+		reactor_of(ex)->budget.memory_used += cap;
+	}
+	int err = exchange_receive(ex, piece);
+	if (err == 0 && ex->ticket.state == TICKET_WAITING)
+		ticket_resize(&ex->ticket, exchange_waiting_bytes(ex));
+	return err;
+}
+
+struct exchange *exchange_restore(struct route *route, uint64_t number, uint32_t method)
+{
+	struct reactor *r = route->reactor;
+	struct exchange *ex = objpool_get(&r->exchange_pool);
+	if (!ex)
+		return NULL;
+	ex->route = route;
+	ex->method = (uint8_t)method;
+	if (pool_restore(&route->pool, &ex->ticket, number, sizeof *ex, r->io->now_us) < 0) {
+		objpool_put(&r->exchange_pool, ex);
+		return NULL;
+	}
+	r->jobs.n_unready++;
+	return ex;
 }

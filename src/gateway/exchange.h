@@ -50,29 +50,33 @@ struct exchange {
 	char *request;       /* owned; request_bytes: the head as the container gets it, and a short body */
 	struct buffer *body; /* owned; the rest of a long or chunked body, else NULL */
 	uint32_t request_bytes, request_cap;
-	uint32_t head_bytes;   /* of request: where the body begins */
-	uint64_t received_us;  /* when the head was complete */
-	uint8_t method;        /* enum http_method, as the container is asked */
-	uint8_t minor_version; /* the client's */
-	bool keep_alive;       /* the client's wish */
-	bool head_open;        /* the request's head lacks its end: the body's length is not known yet */
-	bool answering;        /* bytes of the final answer have gone to the client */
-	bool chunked_answer;   /* the client gets it chunked */
-	bool holding;          /* the answer is held back until it is whole */
-	bool beating;          /* an event stream was begun while it waited */
-	uint16_t heartbeat_s;  /* 0: no heartbeats were asked for */
-	struct held *held;     /* owned; NULL while nothing is held back */
-	bool upgrade;          /* it asks to switch protocols */
-	uint8_t bounces;       /* busy answers so far */
-	bool submit;           /* becomes a job once it is admitted */
-	uint16_t status;       /* of the answer, for the access log; 0: none */
-	uint64_t answer_bytes; /* of the answer's body so far */
+	uint32_t head_bytes;    /* of request: where the body begins */
+	uint64_t received_us;   /* when the head was complete */
+	uint8_t method;         /* enum http_method, as the container is asked */
+	uint8_t minor_version;  /* the client's */
+	bool keep_alive;        /* the client's wish */
+	bool head_open;         /* the request's head lacks its end: the body's length is not known yet */
+	bool answering;         /* bytes of the final answer have gone to the client */
+	bool chunked_answer;    /* the client gets it chunked */
+	bool holding;           /* the answer is held back until it is whole */
+	bool beating;           /* an event stream was begun while it waited */
+	uint16_t heartbeat_s;   /* 0: no heartbeats were asked for */
+	struct held *held;      /* owned; NULL while nothing is held back */
+	bool upgrade;           /* it asks to switch protocols */
+	uint8_t bounces;        /* busy answers so far */
+	bool submit;            /* becomes a job: 200 with the message, at once */
+	bool respond_async;     /* becomes a job: 202, at wait_until_us at the latest */
+	bool wants_events;      /* … and its events */
+	bool claiming;          /* its start is being committed: nothing may be sent before */
+	uint64_t wait_until_us; /* of the loop's clock; 0: none */
+	uint16_t status;        /* of the answer, for the access log; 0: none */
+	uint64_t answer_bytes;  /* of the answer's body so far */
 };
 
 /* A new exchange in RECEIVING with its head serialised; NULL at a limit. method and path: what the container
  * is asked for. */
 MUST_USE struct exchange *exchange_create(struct route *route, struct client *c, const struct http_head *head,
-	enum http_method method, struct str method_name, struct str path);
+	enum http_method method, struct str method_name, struct str path, bool durable);
 
 /* More of the body. 0 or -errno at a limit (answer with PROBLEM_OVERLOADED). */
 MUST_USE int exchange_receive(struct exchange *ex, struct str payload);
@@ -108,6 +112,25 @@ void exchange_problem_event(struct client *c, enum problem p, const char *detail
 
 /* Forgets what was held back of an answer. In answer.c. */
 void exchange_drop_held(struct exchange *ex);
+
+/* Its reserved place is taken: it runs or waits. False without memory. */
+bool exchange_join(struct exchange *ex);
+
+/* Over without an answer to anybody: its job has ended some other way. */
+void exchange_drop(struct exchange *ex);
+
+uint32_t exchange_waiting_bytes(const struct exchange *ex);
+
+/* A job's request is given up while it waits, and read back later: in pieces, the head with the first.
+ * -ENOMEM. */
+void exchange_unload(struct exchange *ex);
+MUST_USE int exchange_load(struct exchange *ex, struct str head, struct str piece, uint64_t body_bytes);
+/* All of it is in memory again, or nobody needs it any more. */
+void exchange_ready(struct exchange *ex);
+uint64_t exchange_loaded_bytes(const struct exchange *ex);
+
+/* A job's exchange of an earlier life, without its request. NULL without memory. */
+struct exchange *exchange_restore(struct route *route, uint64_t number, uint32_t method);
 
 /* What an orphan or an ended exchange kept is given back at the end of the turn. */
 void exchange_bury(struct exchange *ex);

@@ -1,6 +1,7 @@
 #include "gateway/forward.h"
 
 #include "base/rand.h"
+#include "gateway/settings.h"
 
 /* Copies the fields for which drop() is false, each run of neighbours in one piece, their CRLF included. */
 static void copy_fields(struct writer *w, const struct http_head *head,
@@ -40,6 +41,9 @@ static bool drop_from_request(const struct http_field *f, const void *arg)
 	switch (f->id) {
 	case FIELD_HOST:
 		return !fields->keep_host;
+	case FIELD_AUTHORIZATION:
+	case FIELD_COOKIE:
+		return fields->from->durable && !settings_store_header(fields->from->durable, f->name);
 	case FIELD_CONTENT_LENGTH:
 	case FIELD_EXPECT:
 	case FIELD_BERTH_MAX_WAIT:

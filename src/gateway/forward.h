@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct rand;
+struct settings;
 
 /* What is known of a request besides its head. */
 struct forward_from {
@@ -18,7 +19,9 @@ struct forward_from {
 	struct str default_host; /* for a 1.0 request without Host */
 	struct str method, path; /* what the container is asked for; the query follows path */
 	struct rand *rand;       /* borrowed; for X-Request-Id and traceparent where the request has none */
-	struct str upgrade;      /* the protocol that it asks to switch to; ptr NULL: none */
+	const struct settings
+		*durable;   /* it may be written to the store: which secrets may; NULL: it will not */
+	struct str upgrade; /* the protocol that it asks to switch to; ptr NULL: none */
 };
 
 /* Writes the request's head for the container, up to but without its end: forward_request_end adds that once

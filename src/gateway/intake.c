@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PREFER_WAIT_MAX_S = 3600 };
+
 static const struct str no_extra = { NULL, 0 };
 
 static enum problem problem_of_status(int status)
@@ -46,6 +48,38 @@ static void refuse(struct client *c, enum problem p, const char *detail)
 	client_problem(c, p, detail, 0, no_extra);
 }
 
+/* Prefer: respond-async[, wait=S] (RFC 7240 §4.1, §4.3); what cannot be read is ignored (§2). */
+struct preference {
+	bool respond_async, has_wait;
+	uint64_t wait_s;
+};
+
+static struct preference read_preference(const struct http_head *head)
+{
+	struct preference p = { 0 };
+	struct str element;
+	for (uint32_t i = 0; i < head->n_fields; i++) {
+		struct str rest =
+			head->fields[i].id == FIELD_PREFER ? head->fields[i].value : (struct str){ NULL, 0 };
+		while (http_list_next(&rest, &element)) {
+			struct str value = str_cut(&element, ';'), name = str_trim(str_cut(&value, '='));
+			if (str_eq_nocase(name, STR("respond-async")))
+				p.respond_async = true;
+			else if (str_eq_nocase(name, STR("wait")) && value.ptr && !p.has_wait)
+				p.has_wait = str_to_u64(str_trim(value), &p.wait_s) &&
+					p.wait_s <= PREFER_WAIT_MAX_S;
+		}
+	}
+	return p;
+}
+
+static bool accepts_events(const struct http_head *head)
+{
+	const struct http_field *accept = http_field(head, FIELD_ACCEPT);
+	return accept && head->minor_version &&
+		memmem(accept->value.ptr, accept->value.len, "text/event-stream", 17);
+}
+
 static void request_whole(struct client *c)
 {
 	struct exchange *ex = c->exchange;
@@ -53,9 +87,9 @@ static void request_whole(struct client *c)
 	c->upload = NULL;
 	c->must_linger = false;
 	c->phase = CLIENT_WAITING;
-	if (ex->submit)
+	if (ex->submit || (ex->respond_async && !ex->wait_until_us))
 		api_submit(c);
-	else if (exchange_admit(ex) && ex->ticket.state == TICKET_WAITING)
+	else if (exchange_admit(ex) && (ex->ticket.state == TICKET_WAITING || ex->wait_until_us))
 		client_watch_wait(c);
 }
 
@@ -135,6 +169,14 @@ static bool is_submit(const struct route *route, const struct http_head *head)
 		str_eq(head->path, str_of(route->settings->submit_path));
 }
 
+static void note_preference(struct exchange *ex, struct preference p, bool wants_events)
+{
+	ex->respond_async = p.respond_async && !ex->submit;
+	if (ex->respond_async && p.has_wait && p.wait_s)
+		ex->wait_until_us = ex->received_us + p.wait_s * 1000000;
+	ex->wants_events = wants_events;
+}
+
 static void to_pool(struct client *c, const struct http_head *head, bool more_is_here)
 {
 	struct reactor *r = c->reactor;
@@ -146,13 +188,17 @@ static void to_pool(struct client *c, const struct http_head *head, bool more_is
 	}
 	bool submit = is_submit(route, head);
 	struct str path = submit ? str_of(route->settings->submit_forward) : head->path;
-	struct exchange *ex = submit ? exchange_create(route, c, head, HTTP_POST, STR("POST"), path)
-				     : exchange_create(route, c, head, head->method, head->method_name, path);
+	struct preference prefer = read_preference(head);
+	bool durable = submit || prefer.respond_async;
+	struct exchange *ex = submit
+		? exchange_create(route, c, head, HTTP_POST, STR("POST"), path, durable)
+		: exchange_create(route, c, head, head->method, head->method_name, path, durable);
 	if (!ex) {
 		refuse(c, PROBLEM_OVERLOADED, "as much is kept in memory as memory_limit allows");
 		return;
 	}
 	ex->submit = submit;
+	note_preference(ex, prefer, durable && accepts_events(head));
 	c->exchange = ex;
 	enum problem p = exchange_precheck(ex, head);
 	if (p != PROBLEM_COUNT)

@@ -14,6 +14,9 @@ void api_handle(struct client *c, const struct http_head *head);
  * its place. In api.c. */
 void api_submit(struct client *c);
 
+/* The client's Prefer: wait is over: its exchange goes on as a job. In api.c. */
+void api_wait_is_over(struct client *c);
+
 /* Ready or not, and counts: on both listeners. In api.c. */
 void api_readyz(struct client *c);
 

@@ -94,9 +94,12 @@ static void forget_job(struct jobs *j, struct job *job)
 	j->n_stuck -= job->stuck;
 	CHECK(!job->watches);
 	drop_answer(j, job);
-	free(job->text);
+	free(job->head);
+	free(job->reason);
 	objpool_put(&j->reactor->job_pool, job);
 }
+
+static void touch(struct jobs *j);
 
 /* ---- its end ---- */
 
@@ -122,7 +125,9 @@ static void on_ended(void *owner, const struct store_reply *reply)
 		job->state = (uint8_t)reply->state;
 	job->changes++;
 	watch_job_over(job);
-	forget_job(j, job);
+	job->over = true;
+	if (!job->loading)
+		forget_job(j, job);
 }
 
 static int call_store(struct job *job)
@@ -134,8 +139,9 @@ static int call_store(struct job *job)
 		return store_cancel(j->store, &job->id, now_us, on_ended, job);
 	if (job->state == STORE_EXPIRED)
 		return store_expire(j->store, &job->id, now_us, on_ended, job);
-	if (!a || job->text)
-		return store_fail(j->store, &job->id, str_of(job->text ? job->text : "no answer"), now_us, on_ended, job);
+	if (!a || job->reason)
+		return store_fail(j->store, &job->id, str_of(job->reason ? job->reason : "no answer"), now_us,
+			on_ended, job);
 	struct iovec body = { a->body, a->body_bytes };
 	struct store_message answer = {
 		.head = { a->fields, a->fields_bytes },
@@ -172,8 +178,7 @@ void job_failed(struct job *job, const char *reason)
 {
 	let_go(job);
 	job->state = STORE_FAILED;
-	free(job->text);
-	job->text = strdup(reason ? reason : "failed");
+	job->reason = strdup(reason ? reason : "failed");
 	store_end(job);
 }
 
@@ -206,7 +211,8 @@ static int grow(struct jobs *j, struct job_answer *a, uint64_t need)
 		return -EFBIG;
 	if (need <= a->body_cap)
 		return 0;
-	uint64_t cap = a->body_cap ? need + need / 2 : need; /* exact at first: most answers come in one piece */
+	uint64_t cap =
+		a->body_cap ? need + need / 2 : need; /* exact at first: most answers come in one piece */
 	char *p = realloc(a->body, cap);
 	if (!p)
 		return -ENOMEM;
@@ -270,7 +276,8 @@ bool job_running(struct job *job)
 	job->state = STORE_RUNNING;
 	job->started_us = j->reactor->io->wall_us;
 	job->changes++;
-	int err = store_claim(j->store, &job->id, ex->ticket.attempts, container, job->started_us, never ? on_claimed : NULL, job);
+	int err = store_claim(j->store, &job->id, ex->ticket.attempts, container, job->started_us,
+		never ? on_claimed : NULL, job);
 	ex->claiming = never && err == 0;
 	watch_job_news(job, NULL);
 	return !ex->claiming;
@@ -295,6 +302,8 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 	struct jobs *j = job->table;
 	struct exchange *ex = job->exchange;
 	job->committed = reply->err == 0;
+	free(job->head);
+	job->head = NULL;
 	if (reply->err < 0) {
 		watch_job_refused(job, reply);
 		if (ex) {
@@ -328,7 +337,8 @@ static struct str stored_head(const struct exchange *ex, char *buf)
 		size_t line = end ? (size_t)(end - rest.ptr) + 1 : rest.len;
 		bool secret = false;
 		for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
-			secret |= line > secrets[i].len && str_eq_nocase((struct str){ rest.ptr, secrets[i].len }, secrets[i]) &&
+			secret |= line > secrets[i].len &&
+				str_eq_nocase((struct str){ rest.ptr, secrets[i].len }, secrets[i]) &&
 				!settings_store_header(s, (struct str){ secrets[i].ptr, secrets[i].len - 1 });
 		if (!secret) {
 			memcpy(buf + n, rest.ptr, line);
@@ -370,8 +380,8 @@ static int enqueue(struct job *job, const struct job_request *req)
 	const struct pool_settings *ps = ex->route->settings;
 	struct iovec *iov = NULL;
 	int n = 0, err = -ENOMEM;
-	job->text = malloc(ex->head_bytes + 1);
-	if (job->text)
+	job->head = malloc(ex->head_bytes + 1);
+	if (job->head)
 		err = body_slices(ex, &iov, &n);
 	if (err < 0)
 		return err;
@@ -384,7 +394,7 @@ static int enqueue(struct job *job, const struct job_request *req)
 		.created_us = job->created_us,
 		.deadline_us = job->deadline_us,
 		.flags = ex->method,
-		.request = { .head = stored_head(ex, job->text), .slices = iov, .n_slices = n, .fd = -1 },
+		.request = { .head = stored_head(ex, job->head), .slices = iov, .n_slices = n, .fd = -1 },
 	};
 	if (req) {
 		sj.key = req->key;
@@ -395,8 +405,9 @@ static int enqueue(struct job *job, const struct job_request *req)
 	return err;
 }
 
-static void refuse(struct exchange *ex, struct job *job, enum problem p, const char *detail)
+static void refuse(struct exchange *ex, struct watch *w, struct job *job, enum problem p, const char *detail)
 {
+	watch_discard(w);
 	if (job) {
 		job->exchange = NULL;
 		forget_job(job->table, job);
@@ -413,14 +424,16 @@ bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *
 	if (ex->ticket.state == TICKET_NEW) {
 		enum admission a = pool_reserve(&ex->route->pool, &ex->ticket, exchange_waiting_bytes(ex));
 		if (a == ADMIT_FULL || a == ADMIT_NO_CONTAINER) {
-			exchange_problem(ex, a == ADMIT_FULL ? PROBLEM_QUEUE_FULL : PROBLEM_NO_CONTAINER, NULL);
+			refuse(ex, w, NULL, a == ADMIT_FULL ? PROBLEM_QUEUE_FULL : PROBLEM_NO_CONTAINER,
+				NULL);
 			return false;
 		}
 	}
 	io_random(r->io, &id, sizeof id);
+	touch(&r->jobs);
 	struct job *job = add_job(&r->jobs, &id);
 	if (!job) {
-		refuse(ex, NULL, PROBLEM_OVERLOADED, "as many jobs are unfinished as jobs.max allows");
+		refuse(ex, w, NULL, PROBLEM_OVERLOADED, "as many jobs are unfinished as jobs.max allows");
 		return false;
 	}
 	job->exchange = ex;
@@ -428,7 +441,8 @@ bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *
 	job->state = ex->ticket.state == TICKET_RUNNING ? STORE_RUNNING : STORE_QUEUED;
 	int err = enqueue(job, req);
 	if (err < 0) {
-		refuse(ex, job, PROBLEM_OVERLOADED, err == -ENOBUFS ? "the store is behind; try again" : "out of memory");
+		refuse(ex, w, job, PROBLEM_OVERLOADED,
+			err == -ENOBUFS ? "the store is behind; try again" : "out of memory");
 		return false;
 	}
 	ex->job = job;
@@ -462,14 +476,17 @@ static void on_loaded(void *owner, const struct store_reply *reply)
 	struct job *job = owner;
 	struct exchange *ex = job->exchange;
 	job->loading = false;
-	if (!ex || !ex->ticket.unready) {
-		if (!ex && job->waits_for_load)
-			store_end(job);
+	if (job->over) {
+		forget_job(job->table, job);
 		return;
 	}
+	if (!ex || !ex->ticket.unready)
+		return; /* another end is on its way */
 	const struct store_record *rec = reply->n_records ? reply->records : NULL;
 	int err = reply->err;
-	if (err == 0 && rec)
+	if (err == 0 && !rec)
+		err = -ENOENT;
+	if (err == 0)
 		err = exchange_load(ex, reply->head, reply->body, rec->body_bytes);
 	if (err < 0) {
 		log_warning("a job's request cannot be read back: %s", strerror(-err));
@@ -481,7 +498,7 @@ static void on_loaded(void *owner, const struct store_reply *reply)
 		load(job, exchange_loaded_bytes(ex));
 		return;
 	}
-	ex->ticket.unready = false;
+	exchange_ready(ex);
 	route_pump(ex->route);
 }
 
@@ -495,9 +512,209 @@ void jobs_prefetch(struct route *route)
 {
 	struct pool *p = &route->pool;
 	uint32_t window = 2 * pool_slots(p), n = 0;
-	for (struct order_entry *e = order_first(&p->queue); e && n < window; e = order_next(&p->queue, e), n++) {
+	for (struct order_entry *e = order_first(&p->queue); e && n < window;
+		e = order_next(&p->queue, e), n++) {
 		struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
 		if (ex->ticket.unready && ex->job && !ex->job->loading)
 			load(ex->job, exchange_loaded_bytes(ex));
 	}
+}
+
+/* ---- from one life to the next ---- */
+
+static struct route *route_named(struct reactor *r, struct str pool)
+{
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		if (!r->routes[i]->gone && str_eq(str_of(r->routes[i]->settings->name), pool))
+			return r->routes[i];
+	}
+	return NULL;
+}
+
+struct restoring {
+	struct jobs *jobs;
+	uint32_t waiting, interrupted, strangers;
+	bool no_memory;
+};
+
+/* A job that is over without having been tried once more: its exchange is not needed. */
+static void end_restored(struct jobs *j, const struct store_id *id, const char *reason)
+{
+	if (store_fail(j->store, id, str_of(reason), j->reactor->io->wall_us, NULL, NULL) < 0)
+		log_warning("out of memory: a job's end is not stored");
+}
+
+static int restore(void *owner, const struct store_record *rec)
+{
+	struct restoring *r = owner;
+	struct jobs *j = r->jobs;
+	struct route *route = route_named(j->reactor, rec->pool);
+	if (!route) {
+		r->strangers++;
+		return 0;
+	}
+	const struct pool_settings *ps = route->settings;
+	if (rec->state == STORE_RUNNING &&
+		(ps->job_retry == JOB_RETRY_NEVER || rec->attempts >= ps->job_attempts)) {
+		end_restored(j, &rec->id, "interrupted");
+		r->interrupted++;
+		return 0;
+	}
+	struct job *job = add_job(j, &rec->id);
+	struct exchange *ex = job ? exchange_restore(route, rec->number, rec->flags) : NULL;
+	if (!ex) {
+		r->no_memory = true;
+		return -ENOMEM;
+	}
+	job->exchange = ex;
+	job->created_us = rec->created_us;
+	job->deadline_us = rec->deadline_us;
+	job->state = STORE_QUEUED;
+	job->committed = true;
+	ex->job = job;
+	ex->ticket.attempts = (uint8_t)(rec->attempts < UINT8_MAX ? rec->attempts : UINT8_MAX);
+	if (rec->state == STORE_RUNNING &&
+		store_requeue(j->store, &rec->id, STR("interrupted"), NULL, NULL) < 0)
+		log_warning("out of memory: a job's interruption is not noted");
+	r->waiting++;
+	return 0;
+}
+
+static bool restore_all(struct jobs *j, char *error, size_t error_size)
+{
+	struct restoring r = { .jobs = j };
+	int err = store_load(j->store, restore, &r);
+	if (r.waiting || r.interrupted || r.strangers)
+		log_info("%u jobs of an earlier run wait again, %u were interrupted for good, %u belong to "
+			 "pools that are not configured and are left alone",
+			r.waiting, r.interrupted, r.strangers);
+	if (err == 0)
+		return true;
+	snprintf(error, error_size, "store: cannot take its jobs back: %s",
+		r.no_memory ? "more than jobs.max, or out of memory" : strerror(-err));
+	return false;
+}
+
+static void settings_for_store(struct store_settings *to, const struct settings *s)
+{
+	store_settings_default(to, s->store);
+	to->max_records = s->jobs_max_records;
+	to->max_bytes = s->jobs_max_bytes;
+	to->result_age_us = s->jobs_max_age_us;
+	to->record_age_us = s->jobs_record_age_us;
+	to->key_age_us = s->jobs_key_age_us;
+}
+
+static void expire_overdue(struct jobs *j)
+{
+	uint64_t now_us = j->reactor->io->wall_us;
+	for (uint32_t i = 0; i < j->reactor->n_routes; i++) {
+		struct order_entry *e;
+		while ((e = order_first(&j->reactor->routes[i]->pool.queue))) {
+			struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
+			if (!ex->job || !ex->job->committed || !ex->job->deadline_us ||
+				ex->job->deadline_us > now_us)
+				break;
+			expire(ex->job);
+		}
+	}
+}
+
+static void try_stuck_again(struct jobs *j)
+{
+	for (uint32_t i = 0; i < j->n_buckets; i++) {
+		for (struct job *job = j->buckets[i], *next; job; job = next) {
+			next = job->next;
+			if (job->stuck)
+				store_end(job);
+		}
+	}
+}
+
+static void on_purged(void *owner, const struct store_reply *reply)
+{
+	struct jobs *j = owner;
+	if (reply->err == 0 && reply->more)
+		(void)!store_purge(j->store, j->reactor->io->wall_us, on_purged, j);
+}
+
+static void on_tidy(struct io_timer *t)
+{
+	struct jobs *j = CONTAINER_OF(t, struct jobs, tidy_timer);
+	expire_overdue(j);
+	if (j->n_stuck)
+		try_stuck_again(j);
+	if (j->used)
+		(void)!store_purge(j->store, j->reactor->io->wall_us, on_purged, j);
+	if (j->used)
+		io_timer_set(j->reactor->io, t, j->reactor->io->now_us + TIDY_US);
+}
+
+static void touch(struct jobs *j)
+{
+	j->used = true;
+	if (!j->tidy_timer.due_us)
+		io_timer_set(j->reactor->io, &j->tidy_timer, j->reactor->io->now_us + TIDY_US);
+}
+
+bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t error_size)
+{
+	struct store_settings ss;
+	char why[STORE_WHY_BYTES];
+	*j = (struct jobs){ .reactor = r, .durable = strcmp(r->settings->store, "memory") != 0 };
+	j->tidy_timer.on_timer = on_tidy;
+	settings_for_store(&ss, r->settings);
+	rehash(j);
+	j->store = j->buckets ? store_open(r->settings->store, &ss, r->io, r->io->ops->post, why) : NULL;
+	if (!j->store) {
+		snprintf(error, error_size, "store: %s", j->buckets ? why : "out of memory");
+		return false;
+	}
+	if (j->durable)
+		touch(j);
+	return restore_all(j, error, error_size);
+}
+
+void jobs_leave_queue(struct jobs *j)
+{
+	if (!j->durable)
+		return;
+	for (uint32_t i = 0; i < j->reactor->n_routes; i++) {
+		struct pool *p = &j->reactor->routes[i]->pool;
+		for (struct order_entry *e = order_first(&p->queue), *next; e; e = next) {
+			struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
+			next = order_next(&p->queue, e);
+			if (!ex->job || !ex->job->committed)
+				continue;
+			struct job *job = ex->job;
+			let_go(job);
+			exchange_drop(ex);
+			while (job->watches)
+				client_close(job->watches->client);
+			forget_job(j, job);
+		}
+	}
+}
+
+void jobs_close(struct jobs *j)
+{
+	store_close(j->store);
+	j->store = NULL;
+	if (j->reactor)
+		io_timer_stop(j->reactor->io, &j->tidy_timer);
+}
+
+void jobs_finish(struct jobs *j)
+{
+	for (uint32_t i = 0; i < j->n_buckets; i++) {
+		while (j->buckets[i]) {
+			struct job *job = j->buckets[i];
+			if (job->exchange)
+				job->exchange->job = NULL;
+			forget_job(j, job);
+		}
+	}
+	free(j->buckets);
+	j->buckets = NULL;
+	j->n_buckets = 0;
 }

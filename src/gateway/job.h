@@ -1,12 +1,13 @@
 /* job: exchanges whose clients do not wait on the connection. What was acknowledged is in the store.
  *
- *   submitted ──committed──▶ QUEUED ──▶ RUNNING ──▶ its end is on its way to the store ──committed──▶ gone from here
+ *   submitted ──committed──▶ QUEUED ──▶ RUNNING ──▶ its end is on its way to the store ──committed──▶ gone
+ * from here
  *
- * In memory are only the jobs that are not over; the store has them all. The order number is given at admission; the job joins the queue,
- * and its place is told, when its commit is through. Of the jobs that wait, the first 2 × slots have their requests in memory; the others'
- * are read back when their turn comes near, so that a slot never waits for the disk.
- * Ids are 128 random bits: knowing one is the right to read the job.
- * Owns:   the jobs, the store, and the answers that are on their way to it.
+ * In memory are only the jobs that are not over; the store has them all. The order number is given at
+ * admission; the job joins the queue, and its place is told, when its commit is through. Of the jobs that
+ * wait, the first 2 × slots have their requests in memory; the others' are read back when their turn comes
+ * near, so that a slot never waits for the disk. Ids are 128 random bits: knowing one is the right to read
+ * the job. Owns:   the jobs, the store, and the answers that are on their way to it.
  */
 #pragma once
 #include "base/str.h"
@@ -31,21 +32,23 @@ struct job_answer {
 };
 
 struct job {
-	struct job *next;    /* in its bucket */
-	struct jobs *table;  /* borrowed: the owner */
+	struct job *next;   /* in its bucket */
+	struct jobs *table; /* borrowed: the owner */
 	struct store_id id;
-	struct exchange *exchange; /* borrowed; NULL once its end is on its way to the store */
-	struct watch *watches;     /* borrowed: clients that wait for news */
-	struct job_answer *answer; /* owned; NULL until it begins */
+	struct exchange *exchange;       /* borrowed; NULL once its end is on its way to the store */
+	struct watch *watches;           /* borrowed: clients that wait for news */
+	struct job_answer *answer;       /* owned; NULL until it begins */
 	uint64_t created_us, started_us; /* wall clock; 0: not yet */
 	uint64_t deadline_us;            /* wall clock; 0: none */
-	uint32_t changes;          /* of state; part of the events' ids */
-	uint8_t state;             /* enum store_state; the end's while it is on its way */
+	uint32_t changes;                /* of state; part of the events' ids */
+	uint8_t state;                   /* enum store_state; the end's while it is on its way */
 	bool committed;
-	bool loading;              /* its request is being read back */
-	bool stuck;                /* its end could not be stored: tried again */
-	bool cancelled;            /* the end that is on its way is a client's wish */
-	char *text;                /* owned; the head that is on its way to the store, later the reason of the failure that is */
+	bool loading;   /* its request is being read back */
+	bool over;      /* it goes once that has come */
+	bool stuck;     /* its end could not be stored: tried again */
+	bool cancelled; /* the end that is on its way is a client's wish */
+	char *head;     /* owned; the stored head, until it is committed */
+	char *reason;   /* owned; of the failure that is on its way to the store */
 };
 
 struct jobs {
@@ -53,10 +56,12 @@ struct jobs {
 	struct store *store;     /* owned */
 	struct job **buckets;    /* owned; a power of two of them */
 	uint32_t n_buckets;
-	uint32_t count;          /* in memory: not over */
+	uint32_t count; /* in memory: not over */
 	uint32_t n_stuck;
-	uint64_t answer_bytes;   /* of answers in memory */
+	uint32_t n_unready;    /* that wait without their requests in memory */
+	uint64_t answer_bytes; /* of answers in memory */
 	bool durable;
+	bool used;                  /* there has been a job: the store is tidied */
 	struct io_timer tidy_timer; /* purges, expires, tries again */
 };
 
@@ -75,13 +80,15 @@ struct job_request {
 	uint8_t hash[STORE_HASH_BYTES];
 };
 
-/* The exchange goes on as a job: its client is let go, and `w` (may be NULL) is told when it is committed, or refused. A whole request that has not been admitted
- * (its place is reserved here), or one that waits or runs. False when it is refused, and the client has been told so. */
+/* The exchange goes on as a job: its client is let go, and `w` (may be NULL) is told when it is committed, or
+ * refused. A whole request that has not been admitted (its place is reserved here), or one that waits or
+ * runs. False when it is refused, and the client has been told so. */
 bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *req);
 
 /* ---- what happens to its exchange ---- */
 
-/* It has a slot: false when that must be committed before the request is sent (job_retry: never); job_claimed follows. */
+/* It has a slot: false when that must be committed before the request is sent (job_retry: never); job_claimed
+ * follows. */
 bool job_running(struct job *job);
 void job_queued_again(struct job *job, const char *reason);
 

@@ -209,8 +209,8 @@ void metrics_write(struct reactor *r, struct json *j)
 		r->budget.spool_used);
 	single(j, "berth_limit_refusals_total", "counter", "Times that memory_limit or spool_max was met.",
 		r->budget.refused);
-	single(j, "berth_jobs", "gauge", "Jobs that are kept, finished ones included.", r->jobs.count);
-	single(j, "berth_job_bytes", "gauge", "Bytes of jobs' results.", r->jobs.bytes);
+	single(j, "berth_jobs", "gauge", "Jobs that are not over.", r->jobs.count);
+	single(j, "berth_job_bytes", "gauge", "Bytes of jobs' answers in memory.", r->jobs.answer_bytes);
 	single(j, "berth_log_lines_dropped_total", "counter", "Log lines that could not be written.",
 		log_dropped() + (r->access_log ? r->access_log->dropped : 0));
 }

@@ -6,6 +6,7 @@
 #include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "gateway/status_file.h"
+#include "gateway/watch.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -130,6 +131,11 @@ static int routes_create(struct reactor *r)
 
 static void empty_graveyards(struct reactor *r)
 {
+	while (r->dead_watches) {
+		struct watch *w = r->dead_watches;
+		r->dead_watches = w->next;
+		free(w);
+	}
 	struct list_node *n;
 	while ((n = list_pop_front(&r->dead_exchanges)))
 		exchange_free(CONTAINER_OF(n, struct exchange, node));
@@ -171,12 +177,12 @@ static void on_turn_end(struct io *io)
 	struct reactor *r = io->user;
 	for (uint32_t i = 0; i < r->n_routes; i++)
 		pool_check_turn(&r->routes[i]->pool);
-	if (!list_empty(&r->dead_clients) || !list_empty(&r->dead_exchanges))
+	if (!list_empty(&r->dead_clients) || !list_empty(&r->dead_exchanges) || r->dead_watches)
 		empty_graveyards(r);
 	if (r->n_leaving)
 		remove_leaving(r);
 	access_log_flush(r->access_log);
-	if (r->draining && r->exchange_pool.used == 0 && !still_sending(r))
+	if (r->draining && r->exchange_pool.used == 0 && r->jobs.count == 0 && !still_sending(r))
 		io_stop(io);
 }
 
@@ -222,6 +228,7 @@ static int open_front(struct reactor *r, const struct io_addr *addr, int fd, boo
 void reactor_set_object_limits(struct reactor *r, const struct settings *s)
 {
 	r->client_pool.max = s->max_connections + REFUSED_CLIENTS;
+	r->job_pool.max = s->jobs_max;
 	r->exchange_pool.max = s->max_connections + s->jobs_max + REFUSED_CLIENTS;
 }
 
@@ -237,14 +244,14 @@ static int parts_create(struct reactor *r)
 	json_init(&r->json);
 	objpool_init(&r->client_pool, sizeof(struct client), 0);
 	objpool_init(&r->exchange_pool, sizeof(struct exchange), 0);
+	objpool_init(&r->job_pool, sizeof(struct job), 0);
 	reactor_set_object_limits(r, s);
 	r->budget = (struct budget){ .memory_max = s->memory_limit_bytes, .spool_max = s->spool_max_bytes };
 	r->fronts = calloc(s->n_listen + s->n_listen_fds + 1, sizeof *r->fronts);
 	if (peers_init(&r->peers, s->max_connections_per_address, s->max_connections + REFUSED_CLIENTS,
 		    rand_u64(&r->rand)) < 0)
 		return -ENOMEM;
-	int err = jobs_init(&r->jobs, r->io, s->jobs_max, s->jobs_max_bytes, s->jobs_max_age_us);
-	return err < 0 || !r->fronts ? -ENOMEM : routes_create(r);
+	return r->fronts ? routes_create(r) : -ENOMEM;
 }
 
 static void on_drained_too_long(struct io_timer *t)
@@ -277,6 +284,10 @@ struct reactor *reactor_create(struct io *io, const struct settings *settings, c
 	if (settings->access_log && !(r->access_log = access_log_create(settings->access_log)))
 		return fail(r, error, error_size, "access_log: cannot open %s: %s", settings->access_log,
 			strerror(errno));
+	if (!jobs_init(&r->jobs, r, error, error_size)) {
+		reactor_destroy(r);
+		return NULL;
+	}
 	for (size_t i = 0; i < settings->n_listen_fds; i++) {
 		int err = open_front(r, NULL, settings->listen_fds[i], false);
 		if (err < 0)
@@ -318,6 +329,7 @@ void reactor_drain(struct reactor *r)
 		if (c->phase == CLIENT_IDLE && !c->admin)
 			client_close(c);
 	}
+	jobs_leave_queue(&r->jobs);
 	io_timer_set(r->io, &r->drain_timer, r->io->now_us + r->settings->drain_timeout_us);
 }
 
@@ -353,6 +365,7 @@ void reactor_destroy(struct reactor *r)
 		io_unlisten(r->io, &r->fronts[i].listener);
 	while ((n = list_first(&r->clients)))
 		client_close(CONTAINER_OF(n, struct client, node));
+	jobs_close(&r->jobs);
 	routes_destroy(r);
 	io_timer_stop(r->io, &r->drain_timer);
 	jobs_finish(&r->jobs);
@@ -360,6 +373,7 @@ void reactor_destroy(struct reactor *r)
 	peers_finish(&r->peers);
 	objpool_finish(&r->client_pool);
 	objpool_finish(&r->exchange_pool);
+	objpool_finish(&r->job_pool);
 	CHECK(r->budget.memory_used == 0 && r->budget.spool_used == 0);
 	json_finish(&r->json);
 	free(r->trusted.list);

@@ -48,11 +48,12 @@ struct reactor {
 	struct route **routes; /* owned, each as well; longest prefix first, those that are gone last */
 	uint32_t n_routes;
 	uint32_t n_leaving; /* backends that go once they are at rest */
-	struct objpool client_pool, exchange_pool;
+	struct objpool client_pool, exchange_pool, job_pool;
 	struct list clients;      /* all that are connected */
 	struct list dead_clients; /* graveyard, emptied at the end of the turn */
 	struct list dead_exchanges;
-	struct networks trusted; /* owned */
+	struct watch *dead_watches; /* likewise; linked by next */
+	struct networks trusted;    /* owned */
 	struct peers peers;
 	struct budget budget;
 	struct jobs jobs;

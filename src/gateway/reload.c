@@ -99,9 +99,6 @@ static void update_limits(struct reactor *r, const struct settings *s)
 {
 	r->budget.memory_max = s->memory_limit_bytes;
 	r->budget.spool_max = s->spool_max_bytes;
-	r->jobs.max = s->jobs_max;
-	r->jobs.max_bytes = s->jobs_max_bytes;
-	r->jobs.max_age_us = s->jobs_max_age_us;
 	r->peers.max = s->max_connections_per_address;
 	reactor_set_object_limits(r, s);
 }

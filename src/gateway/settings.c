@@ -23,8 +23,13 @@ void settings_default(struct settings *s)
 		.client_idle_us = SEC(75),
 		.client_send_us = SEC(60),
 		.jobs_max = 10000,
-		.jobs_max_bytes = MIB(256),
+		.store = "memory",
+		.jobs_max_records = 100000,
+		.jobs_max_bytes = GIB(1),
+		.jobs_max_result_bytes = MIB(64),
 		.jobs_max_age_us = SEC(3600),
+		.jobs_record_age_us = SEC(86400),
+		.jobs_key_age_us = SEC(86400),
 		.drain_timeout_us = SEC(30),
 	};
 }
@@ -43,6 +48,7 @@ void pool_settings_default(struct pool_settings *p)
 		.queue_max_wait_us = SEC(60),
 		.retry = RETRY_SAFE,
 		.on_leave = LEAVE_FINISH,
+		.job_attempts = 3,
 		.zombie_timeout_us = SEC(60),
 		.retry_percent = 20,
 		.retry_min = 10,
@@ -89,4 +95,13 @@ bool container_addr_is_allowed(const struct io_addr *addr)
 	default:
 		return false;
 	}
+}
+
+bool settings_store_header(const struct settings *s, struct str name)
+{
+	for (size_t i = 0; i < s->n_store_headers; i++) {
+		if (str_eq_nocase(str_of(s->store_headers[i]), name))
+			return true;
+	}
+	return false;
 }

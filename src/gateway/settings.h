@@ -5,6 +5,7 @@
  * Units are in the names. A limit of 0 means 'none' only where it says so.
  */
 #pragma once
+#include "base/str.h"
 #include "core/pool.h"
 #include "core/retry.h"
 #include "io/io.h"
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 enum leave_policy { LEAVE_FINISH, LEAVE_CLOSE };
+enum job_retry { JOB_RETRY_ALWAYS, JOB_RETRY_NEVER };
 
 struct container_settings {
 	char name[64];   /* "container1"; the key in the status file and the label in metrics */
@@ -59,6 +61,9 @@ struct pool_settings {
 	uint64_t queue_max_wait_us; /* 60 s */
 	enum retry_rule retry;      /* safe */
 	enum leave_policy on_leave; /* finish */
+	enum job_retry job_retry;   /* always: a job runs at least once; never: at most once */
+	uint32_t job_attempts;      /* 3 */
+	uint64_t job_ttl_us;        /* 0: a job may wait for ever */
 	struct idle_probe_settings idle_probe;
 	uint64_t zombie_timeout_us; /* 60 s: a given-up request that is not over by then takes its container
 				       out */
@@ -97,11 +102,18 @@ struct settings {
 	uint64_t client_body_us;              /* 30 s between two pieces of a request's body */
 	uint64_t client_idle_us;              /* 75 s between two requests */
 	uint64_t client_send_us;              /* 60 s in which a client takes nothing of its answer */
-	uint32_t jobs_max;                    /* 10000 asynchronous requests kept, finished ones included */
-	uint64_t jobs_max_bytes;              /* 256 MiB of results */
-	uint64_t jobs_max_age_us;             /* 1 h after the end */
-	uint64_t drain_timeout_us;            /* 30 s */
-	bool half_close_waits; /* false: a client's FIN after its request means that it has left */
+	const char *store;                    /* "memory", "sqlite:PATH" */
+	const char **store_headers; /* of Authorization and Cookie, those that may be written to the store */
+	size_t n_store_headers;
+	uint32_t jobs_max;              /* 10000 jobs that are not over */
+	uint64_t jobs_max_records;      /* 100000 kept in all */
+	uint64_t jobs_max_bytes;        /* 1 GiB of their requests and results */
+	uint64_t jobs_max_result_bytes; /* 64 MiB of one result */
+	uint64_t jobs_max_age_us;       /* 1 h: a result is kept so long after the end */
+	uint64_t jobs_record_age_us;    /* 1 d: the record too */
+	uint64_t jobs_key_age_us;       /* 1 d: an Idempotency-Key holds so long after the end */
+	uint64_t drain_timeout_us;      /* 30 s */
+	bool half_close_waits;          /* false: a client's FIN after its request means that it has left */
 	struct pool_settings *pools;
 	size_t n_pools;
 };
@@ -115,3 +127,6 @@ void pool_settings_default(struct pool_settings *p);
 /* False for port 0, link-local addresses and those at which clouds keep their metadata: requests must not be
  * led there. */
 bool container_addr_is_allowed(const struct io_addr *addr);
+
+/* May this field be written to the store? Only Authorization and Cookie need to be named for it. */
+bool settings_store_header(const struct settings *s, struct str name);

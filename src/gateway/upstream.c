@@ -108,6 +108,10 @@ static struct upstream *of(struct io_stream *s)
 /* An idle connection has ended: is the container still there? A zombie's is only between two idle probes. */
 static void idle_ended(struct upstream *u)
 {
+	if (u->exchange) { /* it waited to be sent */
+		upstream_failed(u, FAILURE_STALE, NULL);
+		return;
+	}
 	upstream_close(u);
 	if (u->slot->state == SLOT_ZOMBIE) {
 		upstream_ask_again(u);
@@ -324,6 +328,13 @@ void upstream_give_up(struct upstream *u)
 	reactor_changed(r);
 	if (u->phase == UPSTREAM_CONNECTING || u->phase == UPSTREAM_CLOSED) { /* nothing was sent */
 		exchange_bury(upstream_detach(u));
+		return;
+	}
+	if (u->phase == UPSTREAM_IDLE) { /* likewise: its start was being committed */
+		exchange_bury(upstream_detach(u));
+		slot_answered(u->slot, true, r->io->now_us);
+		backend_note(u->backend, u->slot->container->state);
+		route_pump(u->backend->route);
 		return;
 	}
 	if (u->phase == UPSTREAM_TUNNEL) {

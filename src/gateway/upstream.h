@@ -66,6 +66,9 @@ void upstream_finish(struct upstream *u);
 /* The core has matched them: sends the request, or connects for it. */
 void upstream_dispatch(struct upstream *u, struct exchange *ex);
 
+/* What its exchange waited for before it could be sent has come. */
+void upstream_claimed(struct upstream *u);
+
 /* The slot is CONNECTING without an exchange: to see whether its container is there. */
 void upstream_connect(struct upstream *u);
 

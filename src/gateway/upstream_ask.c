@@ -75,6 +75,11 @@ static int send_request(struct upstream *u)
 void upstream_ask(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
+	if (u->exchange->claiming) { /* upstream_claimed comes */
+		u->phase = UPSTREAM_IDLE;
+		io_timer_stop(r->io, &u->timer);
+		return;
+	}
 	u->phase = UPSTREAM_HEAD;
 	u->asked_us = r->io->now_us;
 	upstream_set_deadline(u, settings_of(u)->timeouts.first_byte_us);
@@ -118,4 +123,10 @@ void upstream_send_more(struct upstream *u)
 {
 	if ((u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) && !u->sent_all && send_request(u) < 0)
 		upstream_ended(u, "the connection broke while the request was sent");
+}
+
+void upstream_claimed(struct upstream *u)
+{
+	if (u->phase == UPSTREAM_IDLE)
+		upstream_ask(u);
 }

@@ -75,6 +75,12 @@ static struct client *finish(struct watch *w)
 	return c;
 }
 
+void watch_discard(struct watch *w)
+{
+	if (w && w->client)
+		(void)finish(w);
+}
+
 void watch_leave(struct watch *w)
 {
 	if (w->client)
@@ -91,11 +97,14 @@ static void problem(struct watch *w, enum problem p, const char *detail)
 static void store_problem(struct watch *w, int err)
 {
 	if (err == -ENOENT)
-		problem(w, PROBLEM_NOT_FOUND, "no job has this id; finished jobs are forgotten after jobs.max_age");
+		problem(w, PROBLEM_NOT_FOUND,
+			"no job has this id; finished jobs are forgotten after jobs.max_age");
 	else if (err == -ENODATA)
 		problem(w, PROBLEM_GONE, "the job is over, and its result is not kept any more");
 	else if (err == -ENOSPC || err == -EDQUOT)
-		problem(w, PROBLEM_STORAGE_FULL, "the store has no room for another job at the moment; synchronous requests are served as ever");
+		problem(w, PROBLEM_STORAGE_FULL,
+			"the store has no room for another job at the moment; synchronous requests are "
+			"served as ever");
 	else
 		problem(w, PROBLEM_INTERNAL, "the store does not answer");
 }
@@ -138,8 +147,9 @@ static struct str event_id(uint32_t changes, uint32_t position, char text[24])
 static void begin_events(struct watch *w)
 {
 	struct client *c = w->client;
-	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: private, no-store\r\n"
-				   "X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char head[] =
+		"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: private, no-store\r\n"
+		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
 	struct iovec iov = { (char *)(uintptr_t)head, sizeof head - 1 };
 	w->kind = WATCH_EVENTS;
 	w->begun = true;
@@ -162,24 +172,32 @@ static void tell_place(struct watch *w, const char *reason)
 	w->told_changes = job->changes;
 	w->told_position = position;
 	describe_job(&r->json, job, reason);
-	send_event(w, state_is_news ? "state" : "position", event_id(job->changes, position, id), json_str(&r->json));
+	send_event(w, state_is_news ? "state" : "position", event_id(job->changes, position, id),
+		json_str(&r->json));
 }
 
 static void end_events(struct watch *w)
 {
 	struct client *c = finish(w);
-	struct iovec iov = { (char *)(uintptr_t)"0\r\n\r\n", 5 };
+	struct iovec iov = { (char *)(uintptr_t) "0\r\n\r\n", 5 };
 	if (client_send(c, &iov, 1))
 		client_answered(c, c->keep_alive);
+}
+
+void watch_begin_events(struct watch *w, struct job *job)
+{
+	watch_follow(w, job);
+	begin_events(w);
+	if (w->client)
+		tell_place(w, NULL);
 }
 
 /* From a record of a job that is over. */
 static void tell_end(struct watch *w, const struct store_record *rec)
 {
 	struct reactor *r = w->client->reactor;
-	char id[24];
 	describe_record(&r->json, rec);
-	send_event(w, rec->state == STORE_DONE ? "result" : "state", event_id(UINT32_MAX, 0, id), json_str(&r->json));
+	send_event(w, rec->state == STORE_DONE ? "result" : "state", STR("end"), json_str(&r->json));
 	if (w->client)
 		end_events(w);
 }
@@ -202,7 +220,8 @@ static void begin_result(struct watch *w, const struct store_record *rec, const 
 	bool keep_alive = c->keep_alive && !r->draining;
 	writer_init(&out, r->scratch, sizeof r->scratch);
 	describe_result_head(&out, rec, reply->head, keep_alive);
-	struct iovec iov[2] = { { out.start, writer_len(&out) }, { (char *)(uintptr_t)reply->body.ptr, reply->body.len } };
+	struct iovec iov[2] = { { out.start, writer_len(&out) },
+		{ (char *)(uintptr_t)reply->body.ptr, reply->body.len } };
 	w->begun = true;
 	w->total = rec->body_bytes;
 	w->at = reply->body.len;
@@ -423,7 +442,7 @@ void watch_job_over(struct job *job)
 
 static void beat(struct watch *w)
 {
-	struct iovec iov = { (char *)(uintptr_t)"3\r\n:\n\n\r\n", 8 };
+	struct iovec iov = { (char *)(uintptr_t) "3\r\n:\n\n\r\n", 8 };
 	w->beat_us = w->reactor->io->now_us + BEAT_US;
 	(void)client_send(w->client, &iov, 1);
 }

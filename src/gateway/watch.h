@@ -1,7 +1,7 @@
 /* watch: a client that waits for something about a job: its place, news, its end, or a record from the store.
  *
- * A watch lives from the client's request until it is answered; it goes to the graveyard then, or, when the store is being asked just
- * then, once the store has answered. Until the end of the turn its client is NULL.
+ * A watch lives from the client's request until it is answered; it goes to the graveyard then, or, when the
+ * store is being asked just then, once the store has answered. Until the end of the turn its client is NULL.
  */
 #pragma once
 #include "store/store.h"
@@ -24,21 +24,21 @@ enum watch_kind {
 };
 
 struct watch {
-	struct client *client; /* borrowed; NULL once it has left or been answered */
+	struct client *client;   /* borrowed; NULL once it has left or been answered */
 	struct reactor *reactor; /* borrowed */
-	struct job *job;       /* borrowed; while on its list */
-	struct watch *next;    /* on job->watches, or in the graveyard */
+	struct job *job;         /* borrowed; while on its list */
+	struct watch *next;      /* on job->watches, or in the graveyard */
 	struct store_id id;
 	enum watch_kind kind;
-	bool asking;           /* the store has yet to answer */
-	bool begun;            /* the answer's head has gone */
-	bool applied;          /* Prefer was, and the answer says so */
-	bool then_events;      /* a submission that goes on as a stream of events */
+	bool asking;      /* the store has yet to answer */
+	bool begun;       /* the answer's head has gone */
+	bool applied;     /* Prefer was, and the answer says so */
+	bool then_events; /* a submission that goes on as a stream of events */
 	uint32_t told_position, told_changes;
 	bool told;
-	uint64_t deadline_us;  /* of the loop's clock; 0: none */
+	uint64_t deadline_us; /* of the loop's clock; 0: none */
 	uint64_t beat_us;
-	uint64_t at, total;    /* of a long answer's body */
+	uint64_t at, total; /* of a long answer's body */
 };
 
 /* The client waits from now on. NULL without memory: the client has been told so. */
@@ -46,6 +46,12 @@ struct watch *watch_create(struct client *c, enum watch_kind kind, const struct 
 
 /* On the job's list: it is told what becomes of it. w may be NULL. */
 void watch_follow(struct watch *w, struct job *job);
+
+/* Follows the job as a stream of events, until its end. */
+void watch_begin_events(struct watch *w, struct job *job);
+
+/* Nothing comes of it after all; its client is answered otherwise. w may be NULL. */
+void watch_discard(struct watch *w);
 
 /* The client is gone. */
 void watch_leave(struct watch *w);

@@ -36,6 +36,10 @@ static const struct {
 	[PROBLEM_OVERLOADED] = { 503, "overloaded", "A limit of the server is reached" },
 	[PROBLEM_SHUTTING_DOWN] = { 503, "shutting-down", "The server is shutting down" },
 	[PROBLEM_UPSTREAM_TIMEOUT] = { 504, "upstream-timeout", "The container did not answer in time" },
+	[PROBLEM_JOB_FAILED] = { 502, "job-failed", "The job ended without an answer" },
+	[PROBLEM_KEY_IN_USE] = { 409, "key-in-use", "A job with this key is not over" },
+	[PROBLEM_KEY_MISMATCH] = { 422, "key-mismatch", "The key came with another request before" },
+	[PROBLEM_STORAGE_FULL] = { 507, "storage-full", "The store has no room" },
 	[PROBLEM_VERSION] = { 505, "version", "The HTTP version is not supported" },
 };
 

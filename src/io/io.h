@@ -95,6 +95,12 @@ struct io_timer {
 struct io_spool;
 typedef void io_spool_fn(void *owner, int err, size_t n);
 
+/* Something to be run on the loop's thread. */
+struct io_message {
+	struct io_message *next; /* the loop's own affair */
+	void (*on_message)(struct io_message *m);
+};
+
 /* A piece of blocking work for the loop's thread for such: work() runs there, done() on the loop's thread in
  * a later turn. */
 struct io_task {
@@ -123,6 +129,7 @@ struct io_ops {
 	void (*spool_close)(struct io *io, struct io_spool *sp);
 	int (*offload)(struct io *io, struct io_task *t);
 	void (*random)(struct io *io, void *into, size_t n);
+	void (*post)(struct io *io, struct io_message *m);
 };
 
 struct io_wheel;
@@ -152,12 +159,8 @@ static inline void io_stop(struct io *io)
 	io->stopped = true;
 }
 
-/* Runs fn on the loop's thread, in one of the next turns. The only call that other threads and signal
- * handlers may make: it writes to a pipe. The message is borrowed until then. */
-struct io_message {
-	struct io_message *next; /* the loop's own affair */
-	void (*on_message)(struct io_message *m);
-};
+/* io_post for this loop: the only call that other threads and signal handlers may make. The message is
+ * borrowed until it has run. */
 void io_epoll_post(struct io *io, struct io_message *m);
 
 /* Watches a descriptor that is no stream (a signalfd, a pidfd): on_ready at every turn in which it can be
@@ -316,4 +319,11 @@ MUST_USE static inline int io_offload(struct io *io, struct io_task *t)
 static inline void io_random(struct io *io, void *into, size_t n)
 {
 	io->ops->random(io, into, n);
+}
+
+/* Runs m->on_message on the loop's thread, in one of the next turns; from any thread. m is borrowed until
+ * then. */
+static inline void io_post(struct io *io, struct io_message *m)
+{
+	io->ops->post(io, m);
 }

@@ -491,6 +491,7 @@ static const struct io_ops epoll_ops = {
 	.spool_close = epoll_spool_close,
 	.offload = epoll_offload,
 	.random = epoll_random,
+	.post = io_epoll_post,
 };
 
 struct io *io_epoll_create(void)
