@@ -304,8 +304,6 @@ void pool_check(const struct pool *p)
 
 void pool_check_turn(const struct pool *p)
 {
-	CHECK(order_len(&p->queue) <=
-		p->limits.queue_max + pool_slots(p)); /* those that came back are let in again */
 	if (order_len(&p->queue) == 0)
 		return;
 	for (uint32_t load = p->lowest; load < p->highest; load++)
