@@ -115,22 +115,24 @@ static const struct fleet_events events = {
 
 /* ---- until all are ready ---- */
 
+static bool text_is(const json_t *value, const char *text)
+{
+	return json_is_string(value) && !strcmp(json_string_value(value), text);
+}
+
 /* Containers of this pool that the gateway may use, as its report says. */
 static size_t count_ready(struct str report, const char *pool_name)
 {
 	json_t *root = json_loadb(report.ptr, report.len, 0, NULL);
-	const json_t *pool, *container;
-	size_t i, k, n = 0;
-	json_array_foreach(json_object_get(root, "pools"), i, pool)
-	{
-		const char *name = json_string_value(json_object_get(pool, "name"));
-		if (!name || strcmp(name, pool_name) != 0)
+	const json_t *pools = json_object_get(root, "pools");
+	size_t n = 0;
+	for (size_t i = 0; i < json_array_size(pools); i++) {
+		const json_t *pool = json_array_get(pools, i),
+			     *containers = json_object_get(pool, "containers");
+		if (!text_is(json_object_get(pool, "name"), pool_name))
 			continue;
-		json_array_foreach(json_object_get(pool, "containers"), k, container)
-		{
-			const char *status = json_string_value(json_object_get(container, "status"));
-			n += status && strcmp(status, "down") != 0;
-		}
+		for (size_t k = 0; k < json_array_size(containers); k++)
+			n += !text_is(json_object_get(json_array_get(containers, k), "status"), "down");
 	}
 	json_decref(root);
 	return n;
