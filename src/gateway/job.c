@@ -137,20 +137,38 @@ int job_set_fields(struct jobs *j, struct job *job, struct str fields)
 	return 0;
 }
 
+/* Drops finished jobs, the oldest first, until there is room for so many bytes more. */
+static bool make_room(struct jobs *j, uint64_t more)
+{
+	struct job *old;
+	while (j->bytes + more > j->max_bytes && (old = oldest(j)))
+		jobs_discard(j, old);
+	return j->bytes + more <= j->max_bytes;
+}
+
+static int set_capacity(struct jobs *j, struct job *job, uint64_t cap)
+{
+	char *p = realloc(job->result, cap);
+	if (!p)
+		return -ENOMEM;
+	j->bytes += cap - job->result_cap;
+	job->result = p;
+	job->result_cap = cap;
+	return 0;
+}
+
 int job_append(struct jobs *j, struct job *job, const char *bytes, size_t n)
 {
-	if (job->result_bytes + n > j->max_bytes)
-		return -EFBIG;
-	if (job->result_bytes + n > job->result_cap) {
-		uint64_t cap = job->result_bytes + n; /* exact at first: most answers come in one piece */
-		if (job->result_cap)
-			cap += cap / 2;
-		char *p = realloc(job->result, cap);
-		if (!p)
-			return -ENOMEM;
-		job->result = p;
-		j->bytes += cap - job->result_cap;
-		job->result_cap = cap;
+	uint64_t cap = job->result_bytes + n;
+	if (cap > job->result_cap) {
+		if (!make_room(j, cap - job->result_cap))
+			return -EFBIG;
+		uint64_t left = j->max_bytes - j->bytes - (cap - job->result_cap);
+		if (job->result_cap) /* exact at first: most answers come in one piece */
+			cap += cap / 2 < left ? cap / 2 : left;
+		int r = set_capacity(j, job, cap);
+		if (r < 0)
+			return r;
 	}
 	if (n)
 		memcpy(job->result + job->result_bytes, bytes, n);
@@ -166,6 +184,8 @@ void job_reset(struct jobs *j, struct job *job)
 
 void job_end(struct jobs *j, struct job *job, enum job_state state)
 {
+	if (job->result_bytes && job->result_bytes < job->result_cap)
+		(void)set_capacity(j, job, job->result_bytes);
 	job->state = state;
 	job->exchange = NULL;
 	job->finished_us = j->io->now_us;

@@ -60,7 +60,8 @@ struct job *jobs_find(struct jobs *j, struct str id);
 /* The answer's header lines. -ENOMEM. */
 MUST_USE int job_set_fields(struct jobs *j, struct job *job, struct str fields);
 
-/* More of the result. -ENOMEM, -EFBIG past max_bytes. */
+/* More of the result; may drop finished jobs. -ENOMEM, -EFBIG past max_bytes with what others that run have.
+ */
 MUST_USE int job_append(struct jobs *j, struct job *job, const char *bytes, size_t n);
 
 /* Drops what has been gathered of the result: the request is tried again. */
