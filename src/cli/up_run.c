@@ -26,6 +26,7 @@ static void on_end_signal(struct up *u)
 	switch (u->phase) {
 	case UP_STARTING:
 	case UP_CHECKING:
+		up_clear_progress(u);
 		begin_end(u, EXIT_DONE);
 		return;
 	case UP_RUNNING:
@@ -78,12 +79,13 @@ static void on_up(void *user, const struct fleet_container *c)
 static void on_down(void *user, const struct fleet_container *c, const char *why, uint64_t restart_us)
 {
 	char pause[VALUE_TEXT];
+	up_clear_progress(user);
 	log_warning("%s has ended (%s) and starts again in %s", c->name, why,
 		value_duration_print(restart_us, pause));
 }
 
-/* While they start, the terminal is kept for the progress: if one cannot start, on_failed says what it said.
- */
+/* While they start, the terminal is kept for the progress: on_down and on_failed say what one that ends has
+ * said. */
 static void on_line(void *user, const struct fleet_container *c, const char *line)
 {
 	struct up *u = user;
@@ -94,6 +96,7 @@ static void on_line(void *user, const struct fleet_container *c, const char *lin
 static void on_failed(void *user, const struct fleet_container *c, const char *why)
 {
 	struct up *u = user;
+	up_clear_progress(u);
 	cli_complain(u->server.cmd, "%s cannot start: %s", c->name, why);
 	begin_end(u, EXIT_SETUP);
 }
