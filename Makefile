@@ -40,7 +40,9 @@ test-all: ## `make test` and `make test-rest`: less than an hour
 	$(Q)tools/setup --for test --for lint
 	$(Q)tools/run-tests all $(if $(MINUTES),--minutes $(MINUTES))
 
-sim: build/berth ## simulations: SEEDS=100 of them from FIRST=1
+sim: ## simulations: SEEDS=100 of them from FIRST=1
+	$(Q)tools/setup --for build
+	$(Q)tools/build build test/sim/berth-sim
 	$(Q)build/test/sim/berth-sim --first $(or $(FIRST),1) --seeds $(or $(SEEDS),100)
 
 fuzz: ## every fuzzer for SECONDS=60

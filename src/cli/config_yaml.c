@@ -93,38 +93,54 @@ static void unknown_key(const struct target *t, const yaml_node_t *node, struct 
 
 /* ---- values ---- */
 
+/* The texts of a list, in the arena; NULL after a complaint. */
+static struct str *list_texts(const struct target *t, const struct key *key, const yaml_node_t *node,
+	const yaml_node_item_t *items, size_t n)
+{
+	struct str *texts = n <= LIST_MAX ? arena_alloc(&t->config->arena, (n + 1) * sizeof *texts) : NULL;
+	if (!texts)
+		complain(t, node, key->path, "the list is too long");
+	for (size_t i = 0; texts && i < n; i++) {
+		const yaml_node_t *item = yaml_document_get_node(t->doc, items[i]);
+		if (item->type != YAML_SCALAR_NODE) {
+			complain_type(t, item, key->path, "a text");
+			return NULL;
+		}
+		texts[i] = scalar_text(item);
+	}
+	return texts;
+}
+
+static void read_list(const struct target *t, const struct key *key, const yaml_node_t *node)
+{
+	char complaint[SCHEMA_COMPLAINT];
+	const yaml_node_item_t *items = node->data.sequence.items.start;
+	size_t n = (size_t)(node->data.sequence.items.top - items), bad;
+	struct str *texts = list_texts(t, key, node, items, n);
+	if (texts && !schema_set(key, t->base, texts, n, &t->config->arena, complaint, &bad))
+		complain(t, yaml_document_get_node(t->doc, items[bad]), key->path, complaint);
+}
+
 static void read_value(const struct target *t, const struct key *key, const yaml_node_t *node)
 {
 	char complaint[SCHEMA_COMPLAINT];
-	size_t n = 0, bad;
-	struct str one;
-	struct str *texts = &one;
-	const yaml_node_item_t *items = NULL;
+	size_t bad;
 	if (node->type == YAML_SEQUENCE_NODE && schema_is_list(key)) {
-		items = node->data.sequence.items.start;
-		n = (size_t)(node->data.sequence.items.top - items);
-		texts = arena_alloc(&t->config->arena, n ? n * sizeof *texts : 1);
-		if (!texts || n > LIST_MAX) {
-			complain(t, node, key->path, "the list is too long");
-			return;
-		}
-		for (size_t i = 0; i < n; i++) {
-			const yaml_node_t *item = yaml_document_get_node(t->doc, items[i]);
-			if (item->type != YAML_SCALAR_NODE) {
-				complain_type(t, item, key->path, "a text");
-				return;
-			}
-			texts[i] = scalar_text(item);
-		}
-	} else if (node->type == YAML_SCALAR_NODE) {
-		one = scalar_text(node);
-		n = 1;
-	} else {
+		read_list(t, key, node);
+	} else if (node->type != YAML_SCALAR_NODE) {
 		complain_type(t, node, key->path, schema_is_list(key) ? "a list" : "a single value");
-		return;
+	} else {
+		struct str text = scalar_text(node);
+		if (!schema_set(key, t->base, &text, 1, &t->config->arena, complaint, &bad))
+			complain(t, node, key->path, complaint);
 	}
-	if (!schema_set(key, t->base, texts, n, &t->config->arena, complaint, &bad))
-		complain(t, items ? yaml_document_get_node(t->doc, items[bad]) : node, key->path, complaint);
+}
+
+/* A scalar that may name a setting: not too long, and without a NUL. */
+static bool is_name(const yaml_node_t *node)
+{
+	return node->type == YAML_SCALAR_NODE && node->data.scalar.length < KEY_NAME &&
+		!memchr(node->data.scalar.value, 0, node->data.scalar.length);
 }
 
 static bool is_repeated(yaml_document_t *doc, const yaml_node_t *mapping, const yaml_node_pair_t *pair)
@@ -149,7 +165,7 @@ static void read_mapping(const struct target *t, const yaml_node_t *node, struct
 		p++) {
 		const yaml_node_t *name = yaml_document_get_node(t->doc, p->key);
 		const yaml_node_t *value = yaml_document_get_node(t->doc, p->value);
-		if (name->type != YAML_SCALAR_NODE || name->data.scalar.length >= KEY_NAME) {
+		if (!is_name(name)) {
 			complain_type(t, name, "", "the name of a setting");
 			continue;
 		}

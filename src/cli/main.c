@@ -3,7 +3,6 @@
 #include "cli/cli.h"
 #include "cli/suggest.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 static const struct command *const commands[] = {
@@ -57,7 +56,6 @@ int main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
 	log_init("berth", LOG_INFO, 2);
-	(void)signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (str_eq(str_of(word), str_of(commands[i]->name)))
 			return commands[i]->run(commands[i], argc - 1, argv + 1);

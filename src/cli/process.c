@@ -27,6 +27,7 @@ void signals_block(void)
 	sigset_t set;
 	server_signals(&set);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN); /* whoever read our output may be gone */
 }
 
 static void on_signalfd(struct io_watch *w)

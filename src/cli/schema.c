@@ -8,7 +8,7 @@
 const char *schema_flag(const struct key *key, char flag[SCHEMA_FLAG])
 {
 	size_t i = 0;
-	for (; key->path[i] && i < SCHEMA_FLAG - 1; i++)
+	for (; i < SCHEMA_FLAG - 1 && key->path[i]; i++)
 		flag[i] = key->path[i] == '.' || key->path[i] == '_' ? '-' : key->path[i];
 	flag[i] = '\0';
 	return flag;

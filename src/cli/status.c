@@ -72,9 +72,9 @@ static void print_container(const json_t *c)
 static void print_pool(const json_t *pool)
 {
 	const json_t *queue = json_object_get(pool, "queue"), *slots = json_object_get(pool, "slots");
-	const json_t *eta = json_object_get(queue, "eta_ms"), *container;
+	const json_t *eta = json_object_get(queue, "eta_ms"),
+		     *containers = json_object_get(pool, "containers");
 	char name[32], done[32];
-	size_t i;
 	printf("pool %s: %lld of at most %lld in the queue", text(pool, "name", name),
 		(long long)number(queue, "length"), (long long)number(queue, "max"));
 	if (json_is_number(eta))
@@ -85,20 +85,19 @@ static void print_pool(const json_t *pool)
 		(long long)number(slots, "down"), text(json_object_get(pool, "requests"), "done", done));
 	printf("%-14s %-10s %-24s %-9s %-10s %s\n", "CONTAINER", "WORKER", "ADDRESS", "STATE", "IN FLIGHT",
 		"REQUESTS");
-	json_array_foreach(json_object_get(pool, "containers"), i, container) print_container(container);
+	for (size_t i = 0; i < json_array_size(containers); i++)
+		print_container(json_array_get(containers, i));
 }
 
 static bool print_table(const char *body, size_t len)
 {
 	json_t *root = json_loadb(body, len, 0, NULL);
-	const json_t *pools = json_object_get(root, "pools"), *pool;
+	const json_t *pools = json_object_get(root, "pools");
 	bool ok = json_is_array(pools);
-	size_t i;
-	json_array_foreach(pools, i, pool)
-	{
+	for (size_t i = 0; i < json_array_size(pools); i++) {
 		if (i)
 			putchar('\n');
-		print_pool(pool);
+		print_pool(json_array_get(pools, i));
 	}
 	json_decref(root);
 	return ok;

@@ -35,5 +35,8 @@ void up_print_start(const struct up *u);
 /* On a terminal a line that is written over until the last; elsewhere only the last. */
 void up_print_progress(const struct up *u, size_t ready, bool last);
 
+/* Takes the live line away, for another line comes. */
+void up_clear_progress(const struct up *u);
+
 /* Three lines to paste: an answer, a job, the queue. */
 void up_print_examples(const struct up *u);

@@ -34,6 +34,15 @@ void up_print_progress(const struct up *u, size_t ready, bool last)
 	fflush(stdout);
 }
 
+void up_clear_progress(const struct up *u)
+{
+	bool shown = u->phase == UP_STARTING || u->phase == UP_CHECKING;
+	if (u->quiet || !shown || !isatty(STDOUT_FILENO))
+		return;
+	printf("\r\033[K");
+	fflush(stdout);
+}
+
 void up_print_examples(const struct up *u)
 {
 	const struct config *c = u->server.config;

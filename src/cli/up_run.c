@@ -26,6 +26,7 @@ static void on_end_signal(struct up *u)
 	switch (u->phase) {
 	case UP_STARTING:
 	case UP_CHECKING:
+		up_clear_progress(u);
 		begin_end(u, EXIT_DONE);
 		return;
 	case UP_RUNNING:
@@ -78,12 +79,13 @@ static void on_up(void *user, const struct fleet_container *c)
 static void on_down(void *user, const struct fleet_container *c, const char *why, uint64_t restart_us)
 {
 	char pause[VALUE_TEXT];
+	up_clear_progress(user);
 	log_warning("%s has ended (%s) and starts again in %s", c->name, why,
 		value_duration_print(restart_us, pause));
 }
 
-/* While they start, the terminal is kept for the progress: if one cannot start, on_failed says what it said.
- */
+/* While they start, the terminal is kept for the progress: on_down and on_failed say what one that ends has
+ * said. */
 static void on_line(void *user, const struct fleet_container *c, const char *line)
 {
 	struct up *u = user;
@@ -94,6 +96,7 @@ static void on_line(void *user, const struct fleet_container *c, const char *lin
 static void on_failed(void *user, const struct fleet_container *c, const char *why)
 {
 	struct up *u = user;
+	up_clear_progress(u);
 	cli_complain(u->server.cmd, "%s cannot start: %s", c->name, why);
 	begin_end(u, EXIT_SETUP);
 }
@@ -115,22 +118,24 @@ static const struct fleet_events events = {
 
 /* ---- until all are ready ---- */
 
+static bool text_is(const json_t *value, const char *text)
+{
+	return json_is_string(value) && !strcmp(json_string_value(value), text);
+}
+
 /* Containers of this pool that the gateway may use, as its report says. */
 static size_t count_ready(struct str report, const char *pool_name)
 {
 	json_t *root = json_loadb(report.ptr, report.len, 0, NULL);
-	const json_t *pool, *container;
-	size_t i, k, n = 0;
-	json_array_foreach(json_object_get(root, "pools"), i, pool)
-	{
-		const char *name = json_string_value(json_object_get(pool, "name"));
-		if (!name || strcmp(name, pool_name) != 0)
+	const json_t *pools = json_object_get(root, "pools");
+	size_t n = 0;
+	for (size_t i = 0; i < json_array_size(pools); i++) {
+		const json_t *pool = json_array_get(pools, i),
+			     *containers = json_object_get(pool, "containers");
+		if (!text_is(json_object_get(pool, "name"), pool_name))
 			continue;
-		json_array_foreach(json_object_get(pool, "containers"), k, container)
-		{
-			const char *status = json_string_value(json_object_get(container, "status"));
-			n += status && strcmp(status, "down") != 0;
-		}
+		for (size_t k = 0; k < json_array_size(containers); k++)
+			n += !text_is(json_object_get(json_array_get(containers, k), "status"), "down");
 	}
 	json_decref(root);
 	return n;

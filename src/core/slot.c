@@ -172,7 +172,7 @@ struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 	struct container *c = s->container;
 	struct ticket *t = s->ticket;
 	CHECK(s->state == SLOT_CONNECTING || s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE);
-	bool in_use = s->state != SLOT_CONNECTING;
+	bool tried = s->state == SLOT_CONNECTING || s->probing; /* to see whether it is there */
 	s->ticket = NULL;
 	s->probing = false;
 	s->connected = false;
@@ -186,10 +186,7 @@ struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 	settle(c);
 	if (c->state == CONTAINER_UP && loss == LOSS_FAILED)
 		container_failed(c, now_us);
-	else if (c->state == CONTAINER_STARTING || loss == LOSS_REFUSED)
-		container_down(c, now_us);
-	else if (c->state == CONTAINER_DOWN &&
-		!in_use) /* several slots lost at once are one reason to back off */
+	else if (loss == LOSS_REFUSED || (c->state != CONTAINER_UP && tried))
 		container_down(c, now_us);
 	return t;
 }
@@ -225,7 +222,7 @@ struct ticket *slot_bounced(struct slot *s, uint64_t now_us)
 struct slot *container_probe(struct container *c)
 {
 	struct list_node *n = list_first(&c->slots[SLOT_FREE]);
-	if (!n || c->state != CONTAINER_UP || taken(c) > 0)
+	if (!n || c->state != CONTAINER_UP || c->slots[SLOT_CONNECTING].len || container_in_flight(c))
 		return NULL;
 	struct slot *s = CONTAINER_OF(n, struct slot, node);
 	s->probing = true;
@@ -261,13 +258,17 @@ void container_up(struct container *c)
 	c->failures_in_a_row = 0;
 	c->state = CONTAINER_UP;
 	container_refile(c);
-	while (!c->returning && c->slots[SLOT_DOWN].len)
-		give_back(c);
+	if (c->returning)
+		return;
+	list_for_each_safe (n, &c->slots[SLOT_DOWN])
+		slot_set_state(CONTAINER_OF(n, struct slot, node), SLOT_FREE);
 }
 
 void container_down(struct container *c, uint64_t now_us)
 {
 	const struct pool_limits *limits = &c->pool->limits;
+	if (c->state == CONTAINER_DOWN && now_us < c->retry_at_us)
+		return; /* several slots lost at once are one reason to back off */
 	c->retry_at_us = now_us + c->backoff_us;
 	c->backoff_us =
 		c->backoff_us * 2 < limits->backoff_max_us ? c->backoff_us * 2 : limits->backoff_max_us;

@@ -45,7 +45,8 @@ struct fleet_container {
 struct fleet_events {
 	/* It answers at c->addr, for the first time or again. */
 	void (*on_up)(void *user, const struct fleet_container *c);
-	/* It has ended and starts again in restart_us. why: "exit code 1", "signal 9 (Killed)". */
+	/* It has ended and starts again in restart_us. why: "exit code 1", "signal 9 (Killed)", and what it
+	 * said last where it was not up. */
 	void (*on_down)(void *user, const struct fleet_container *c, const char *why, uint64_t restart_us);
 	/* A line that it printed, without its end, cut at 1023 bytes. */
 	void (*on_line)(void *user, const struct fleet_container *c, const char *line);

@@ -243,11 +243,13 @@ static void ended(struct container *c, const char *why, bool useless)
 static void on_exit_of_child(struct child *child, int code, int status)
 {
 	struct container *c = CONTAINER_OF(child, struct container, child);
-	char why[64];
+	char how[64], why[SAID + 80];
 	if (code == CLD_EXITED)
-		snprintf(why, sizeof why, "exit code %d", status);
+		snprintf(how, sizeof how, "exit code %d", status);
 	else
-		snprintf(why, sizeof why, "signal %d (%s)", status, strsignal(status));
+		snprintf(how, sizeof how, "signal %d (%s)", status, strsignal(status));
+	bool said_why = c->state == STARTING && c->said[0];
+	snprintf(why, sizeof why, "%s%s%s", how, said_why ? ": " : "", said_why ? c->said : "");
 	ended(c, why, code == CLD_EXITED && (status == EXIT_SETUP || status >= EXIT_NO_PROGRAM));
 }
 

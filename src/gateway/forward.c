@@ -146,10 +146,8 @@ void forward_request_end(struct writer *w, bool has_body, uint64_t body_bytes)
 
 static bool drop_from_answer(const struct http_field *f, const void *arg)
 {
-	const enum answer_framing *framing = arg;
-	if (f->hop_by_hop)
-		return true;
-	return f->id == FIELD_CONTENT_LENGTH && *framing != ANSWER_NO_BODY;
+	const bool *keep_length = arg;
+	return f->hop_by_hop || (f->id == FIELD_CONTENT_LENGTH && !*keep_length);
 }
 
 static void write_status_line(struct writer *w, const struct http_head *head)
@@ -165,8 +163,9 @@ void forward_answer(struct writer *w, const struct http_head *head, enum answer_
 	uint64_t body_bytes, bool keep_alive, uint8_t client_minor_version, uint64_t queue_us,
 	uint64_t upstream_us)
 {
+	bool keep_length = framing == ANSWER_NO_BODY && head->status != 204; /* RFC 9110 §8.6 */
 	write_status_line(w, head);
-	copy_fields(w, head, drop_from_answer, &framing);
+	copy_fields(w, head, drop_from_answer, &keep_length);
 	if (framing == ANSWER_LENGTH) {
 		write_lit(w, "Content-Length: ");
 		write_u64(w, body_bytes);
@@ -245,6 +244,6 @@ struct str forward_upgrade(const struct http_head *head)
 bool http_is_event_stream(const struct http_head *head)
 {
 	const struct http_field *f = http_field(head, FIELD_CONTENT_TYPE);
-	struct str type = STR("text/event-stream");
-	return f && f->value.len >= type.len && str_eq_nocase((struct str){ f->value.ptr, type.len }, type);
+	struct str rest = f ? f->value : STR(""), type = str_trim(str_cut(&rest, ';'));
+	return str_eq_nocase(type, STR("text/event-stream"));
 }

@@ -245,7 +245,10 @@ static void closed_timer(struct upstream *u)
 		upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
 		return;
 	case SLOT_BUSY:
-		upstream_failed(u, FAILURE_STALE, NULL);
+		if (upstream_request_is_lost(u))
+			upstream_request_lost(u);
+		else
+			upstream_failed(u, FAILURE_STALE, NULL);
 		return;
 	case SLOT_ZOMBIE:
 		if (settings_of(u)->idle_probe.path)

@@ -100,6 +100,11 @@ extern const struct io_stream_ops upstream_stream_ops;
 /* Sends the request of u->exchange over the open connection. */
 void upstream_ask(struct upstream *u);
 
+/* The file that holds the request's body has failed. The client is told, and the container is not to blame.
+ */
+bool upstream_request_is_lost(const struct upstream *u);
+void upstream_request_lost(struct upstream *u);
+
 /* When u's timer fires next: after_us from now, or when timeouts.total is over. */
 void upstream_set_deadline(struct upstream *u, uint64_t after_us);
 

@@ -119,9 +119,26 @@ void upstream_dispatch(struct upstream *u, struct exchange *ex)
 		upstream_connect(u);
 }
 
+bool upstream_request_is_lost(const struct upstream *u)
+{
+	return u->exchange && u->exchange->body && u->exchange->body->err < 0;
+}
+
+void upstream_request_lost(struct upstream *u)
+{
+	if (u->slot->ticket)
+		exchange_problem(u->exchange, PROBLEM_OVERLOADED,
+			"the request's body cannot be read back from its spool file");
+	upstream_failed(u, FAILURE_STALE, NULL); /* nobody runs half a request */
+}
+
 void upstream_send_more(struct upstream *u)
 {
-	if ((u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) && !u->sent_all && send_request(u) < 0)
+	if ((u->phase != UPSTREAM_HEAD && u->phase != UPSTREAM_BODY) || u->sent_all || send_request(u) == 0)
+		return;
+	if (upstream_request_is_lost(u))
+		upstream_request_lost(u);
+	else
 		upstream_ended(u, "the connection broke while the request was sent");
 }
 

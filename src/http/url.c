@@ -73,9 +73,10 @@ NOINLINE static bool is_ip_literal_authority(struct str s)
 	char text[INET6_ADDRSTRLEN];
 	struct in6_addr address;
 	struct str host = url_host(s);
-	if (host.len < 4 || host.len - 2 >= sizeof text || host.ptr[host.len - 1] != ']')
+	if (host.len < 2 || host.ptr[host.len - 1] != ']')
 		return false;
 	str_copy(text, sizeof text, (struct str){ host.ptr + 1, host.len - 2 });
+	/* Shorter, when it has a NUL or does not fit. */
 	return strlen(text) == host.len - 2 && inet_pton(AF_INET6, text, &address) == 1 &&
 		is_port(s.ptr + host.len, s.ptr + s.len);
 }
@@ -127,27 +128,27 @@ bool url_has_dot_segment(struct str path)
 	return dots == 1 || dots == 2;
 }
 
-/* Nothing that would end or spoil a request target. */
-static bool is_path(struct str s)
+/* Has nothing that would end or spoil a request target. */
+static bool is_target(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		if (char_is(s.ptr[i], STOP_QUERY))
 			return false;
 	}
-	return s.len > 0 && s.ptr[0] == '/';
+	return true;
 }
 
 bool url_parse(struct str s, struct url *ret)
 {
 	enum { SCHEME = 7 };
 	uint64_t port = 80;
-	if (s.len <= SCHEME || !str_eq_nocase((struct str){ s.ptr, SCHEME }, STR("http://")))
+	if (s.len < SCHEME || !str_eq_nocase((struct str){ s.ptr, SCHEME }, STR("http://")))
 		return false;
 	struct str rest = str_skip(s, SCHEME);
 	const char *slash = memchr(rest.ptr, '/', rest.len);
 	struct str authority = { rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len };
 	struct str host = url_host(authority), path = str_skip(rest, authority.len);
-	if (!url_is_authority(authority) || (path.len && !is_path(path)))
+	if (!url_is_authority(authority) || !is_target(path))
 		return false;
 	if (authority.len > host.len + 1 &&
 		(!str_to_u64(str_skip(authority, host.len + 1), &port) || port == 0))

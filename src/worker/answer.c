@@ -1,3 +1,4 @@
+/* answer: heads of answers, and sending at the pace of the peer. */
 #include "worker/oip_write.h"
 #include "worker/worker.h"
 

@@ -1,3 +1,4 @@
+/* info: what the worker tells of itself. */
 #include "worker/oip_write.h"
 #include "worker/worker.h"
 

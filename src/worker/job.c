@@ -18,8 +18,16 @@ void job_finish(struct job *job)
 	json_finish(&job->out);
 }
 
+static uint64_t clock_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 void job_do(struct job *job, struct model_run *run)
 {
+	uint64_t start_us = clock_us();
 	job->failed = false;
 	job->json_bytes = 0;
 	job->run_us = 0;
@@ -34,6 +42,7 @@ void job_do(struct job *job, struct model_run *run)
 	}
 	if (!job->failed && json_failed(&job->out))
 		job_fail(job, PROBLEM_INTERNAL, "no memory for the answer");
+	job->us = clock_us() - start_us;
 }
 
 bool job_fail(struct job *job, enum problem problem, const char *fmt, ...)
@@ -47,13 +56,6 @@ bool job_fail(struct job *job, enum problem problem, const char *fmt, ...)
 	job->failed = true;
 	job->problem = problem;
 	return false;
-}
-
-static uint64_t clock_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 bool job_run(struct job *job, struct model_run *run, const struct OrtValue *const *inputs,

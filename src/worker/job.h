@@ -26,6 +26,7 @@ struct job {
 	struct json out;   /* owned; else the answer's body */
 	size_t json_bytes; /* of `out` that are JSON when binary tensor data follow it, else 0 */
 	uint64_t run_us;   /* that the model took; 0: it was not run */
+	uint64_t us;       /* that the whole job took */
 };
 
 void job_init(struct job *job);
@@ -37,7 +38,7 @@ void job_do(struct job *job, struct model_run *run);
 /* Always false. */
 bool job_fail(struct job *job, enum problem problem, const char *fmt, ...) PRINTF(3, 4);
 
-/* Runs the model; adds the time to job->run_us. False when it failed, which is then the answer. The outputs,
+/* Runs the model; sets job->run_us. False when it failed, which is then the answer. The outputs,
  * which the caller releases, are untouched then. */
 MUST_USE bool job_run(struct job *job, struct model_run *run, const struct OrtValue *const *inputs,
 	const char *const *output_names, uint32_t n_outputs, struct OrtValue **outputs);

@@ -22,39 +22,40 @@ static void assert_addr(const struct io_addr *addr, const char *expected)
 	assert_string_equal(io_addr_print(addr, true, text), expected);
 }
 
-static void test_everything(void **state)
+static const char everything[] =
+	"listen: [127.0.0.1:8081, \"[::1]:8082\", unix:/run/b.sock]\n"
+	"admin: unix:/run/admin.sock\n"
+	"admin_hosts: [berth.internal]\n"
+	"status_file: status.json\n"
+	"access_log: stderr\n"
+	"trusted_proxies: [10.0.0.0/8]\n"
+	"limits: {connections: 7, head: 8KiB, body: 1MiB, body_memory: 64KiB, memory: "
+	"2MiB, spool: 1GiB}\n"
+	"client_timeouts: {head: 1s, body: 2s, idle: 3s, send: 4s}\n"
+	"jobs: {max: 5, max_bytes: 2MiB, max_age: 6m}\n"
+	"drain_timeout: 7s\n"
+	"half_close: wait\n"
+	"pools:\n"
+	"  - name: spam\n"
+	"    match: {host: \"*.example.org\", path_prefix: /spam}\n"
+	"    submit: {path: /submit, forward: /run}\n"
+	"    containers: [127.0.1.1:5000, \"127.0.1.1:5001\", unix:/run/c.sock]\n"
+	"    slots: 2\n"
+	"    queue: {max: 3, max_bytes: 4MiB, max_wait: 5s}\n"
+	"    retry: always\n"
+	"    on_leave: close\n"
+	"    busy_status: 503\n"
+	"    busy_header: Berth-Busy\n"
+	"    health: {path: /h, interval: 1s, timeout: 2s, fall: 4, rise: 5, backoff_min: "
+	"10ms, backoff_max: 20ms}\n"
+	"    timeouts: {connect: 1s, first_byte: 2s, idle: 3s, total: 4s}\n"
+	"  - name: rest\n"
+	"    submit: {path: off}\n"
+	"    containers: 127.0.1.2:5000\n";
+
+static void test_every_setting(void **state)
 {
-	struct config *c =
-		read_good("listen: [127.0.0.1:8081, \"[::1]:8082\", unix:/run/b.sock]\n"
-			  "admin: unix:/run/admin.sock\n"
-			  "admin_hosts: [berth.internal]\n"
-			  "status_file: status.json\n"
-			  "access_log: stderr\n"
-			  "trusted_proxies: [10.0.0.0/8]\n"
-			  "limits: {connections: 7, head: 8KiB, body: 1MiB, body_memory: 64KiB, memory: "
-			  "2MiB, spool: 1GiB}\n"
-			  "client_timeouts: {head: 1s, body: 2s, idle: 3s, send: 4s}\n"
-			  "jobs: {max: 5, max_bytes: 2MiB, max_age: 6m}\n"
-			  "drain_timeout: 7s\n"
-			  "half_close: wait\n"
-			  "pools:\n"
-			  "  - name: spam\n"
-			  "    match: {host: \"*.example.org\", path_prefix: /spam}\n"
-			  "    submit: {path: /submit, forward: /run}\n"
-			  "    containers: [127.0.1.1:5000, \"127.0.1.1:5001\", unix:/run/c.sock]\n"
-			  "    slots: 2\n"
-			  "    queue: {max: 3, max_bytes: 4MiB, max_wait: 5s}\n"
-			  "    retry: always\n"
-			  "    on_leave: close\n"
-			  "    busy_status: 503\n"
-			  "    busy_header: Berth-Busy\n"
-			  "    health: {path: /h, interval: 1s, timeout: 2s, fall: 4, rise: 5, backoff_min: "
-			  "10ms, backoff_max: 20ms}\n"
-			  "    timeouts: {connect: 1s, first_byte: 2s, idle: 3s, total: 4s}\n"
-			  "  - name: rest\n"
-			  "    submit: {path: off}\n"
-			  "    containers: 127.0.1.2:5000\n",
-			CONFIG_SERVE);
+	struct config *c = read_good(everything, CONFIG_SERVE);
 	const struct settings *s = &c->settings;
 	assert_int_equal(s->n_listen, 3);
 	assert_addr(&s->listen[0], "127.0.0.1:8081");
@@ -83,7 +84,13 @@ static void test_everything(void **state)
 	assert_int_equal(s->drain_timeout_us, 7000000);
 	assert_true(s->half_close_waits);
 	assert_int_equal(s->n_pools, 2);
+	config_destroy(c);
+}
 
+static void test_every_setting_of_a_pool(void **state)
+{
+	struct config *c = read_good(everything, CONFIG_SERVE);
+	const struct settings *s = &c->settings;
 	const struct pool_settings *p = &s->pools[0];
 	assert_string_equal(p->name, "spam");
 	assert_string_equal(p->host, "*.example.org");
@@ -292,7 +299,8 @@ static void test_defaults_are_values_that_are_taken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_every_setting),
+		cmocka_unit_test(test_every_setting_of_a_pool),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_an_empty_file_is_a_fleet_of_eight),
 		cmocka_unit_test(test_the_fleet_gets_the_pool_without_containers),

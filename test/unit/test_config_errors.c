@@ -77,6 +77,7 @@ static void test_keys(void **state)
 		{ "fleet: {worker: 1}\n", "berth.yaml:1:9: unknown key 'worker': did you mean 'workers'?" },
 		{ "admin: off\nadmin: off\n", "berth.yaml:2:1: admin: stands here a second time" },
 		{ "[a]: b\n", "berth.yaml:1:1: expected the name of a setting, found a list" },
+		{ "\"admin\\0x\": off\n", "berth.yaml:1:1: expected the name of a setting, found \"admin\"" },
 		{ "limits: &l {<<: *l}\n", "berth.yaml:1:13: unknown key '<<'" },
 	};
 	check_bad(cases, ARRAY_LEN(cases), CONFIG_CHECK);

@@ -252,6 +252,18 @@ static void test_death_by_a_signal_is_told(void **state)
 	finish(&s);
 }
 
+static void test_what_it_said_before_it_was_up_is_told(void **state)
+{
+	struct scene s;
+	prepare(&s, "echo out of luck\nexit 1\n", 1);
+	s.wanted_downs = 1;
+	start(&s);
+	run(&s);
+	assert_string_equal(s.why, "exit code 1: out of luck");
+	stop(&s);
+	finish(&s);
+}
+
 static void test_a_set_up_error_ends_it_and_is_told_once(void **state)
 {
 	struct scene s;
@@ -422,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_what_dies_starts_again_after_rising_pauses),
 		cmocka_unit_test(test_health_makes_the_pause_short_again),
 		cmocka_unit_test(test_death_by_a_signal_is_told),
+		cmocka_unit_test(test_what_it_said_before_it_was_up_is_told),
 		cmocka_unit_test(test_a_set_up_error_ends_it_and_is_told_once),
 		cmocka_unit_test(test_a_set_up_error_later_is_tried_again),
 		cmocka_unit_test(test_a_program_that_cannot_be_run),

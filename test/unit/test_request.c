@@ -79,6 +79,7 @@ static void test_request_lines(void **state)
 		{ T("GET /  HTTP/1.1\r\n"), PARSE_ERROR_START_LINE },
 		{ T("GET / HTTP/1.1 \r\n"), PARSE_ERROR_START_LINE },
 		{ T("GET / HTTP/1.1\n"), PARSE_ERROR_LINE_END },
+		{ T("GET / HTTP/1\n"), PARSE_ERROR_LINE_END },
 		{ T("GET / HTTP/1.1\r\r\n"), PARSE_ERROR_LINE_END },
 		{ T("GET / HTTP/1.1\rHost: a\r\n"), PARSE_ERROR_LINE_END },
 		{ T("GET / HTTP/1.1x\r\n"), PARSE_ERROR_START_LINE },

@@ -25,6 +25,7 @@ static void test_decode(void **state)
 		{ "%41%62%2f", "Ab/" },
 		{ "%C3%a4", "\xc3\xa4" },
 		{ "a%20b%25", "a b%" },
+		{ "%0a%09%7F", "\n\t\x7f" },
 		{ "%", NULL },
 		{ "%4", NULL },
 		{ "abc%4", NULL },
@@ -100,6 +101,7 @@ static void test_authority(void **state)
 		{ "a_b-c.d~", "a_b-c.d~" },
 		{ "127.0.0.1:8080", "127.0.0.1" },
 		{ "[::1]", "[::1]" },
+		{ "[::]", "[::]" },
 		{ "[::1]:8080", "[::1]" },
 		{ "[2001:db8::192.0.2.1]:1", "[2001:db8::192.0.2.1]" },
 		{ "[1:2:3:4:5:6:7:8]", "[1:2:3:4:5:6:7:8]" },
@@ -198,9 +200,9 @@ static void test_parse(void **state)
 		{ "http://127.0.0.1:65535//", "127.0.0.1:65535", "127.0.0.1", 65535, "//" },
 	};
 	static const char *const bad[] = { "", "http", "http:", "http://", "http:///", "http:///a",
-		"https://a", "ftp://a", "//a", "a", "http//a", "http://a b", "http://a/b c", "http://a/#b",
-		"http://a#b", "http://a?b", "http://a/\r\n", "http://a/\xff", "http://u@a/", "http://a:0/",
-		"http://a:65536/", "http://a:b/", "http://[::1/", " http://a" };
+		"https://a", "xttp://a", "http:/\\a", "ftp://a", "//a", "a", "http//a", "http://a b",
+		"http://a/b c", "http://a/#b", "http://a#b", "http://a?b", "http://a/\r\n", "http://a/\xff",
+		"http://u@a/", "http://a:0/", "http://a:65536/", "http://a:b/", "http://[::1/", " http://a" };
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		struct url u;
 		assert_true(url_parse(str_of(good[i].text), &u));

@@ -1,0 +1,684 @@
+#include "core/pool.h"
+
+#include "base/rand.h"
+#include "core/slot.h"
+#include "unit.h"
+
+#include <stdlib.h>
+
+/* A random walk of the core beside a naive model: arrays that are searched, times that are compared. */
+
+enum { CONTAINERS_MAX = 6, SLOTS_MAX = 4, TICKETS = 60 };
+
+struct model_slot {
+	enum slot_state state;
+	struct ticket *ticket; /* NULL: none */
+	bool connected, probing;
+};
+
+/* At the index that the pool has it at. */
+struct model_container {
+	enum container_state state;
+	bool draining, settling, returning;
+	uint64_t filed; /* when it last came to the end of its list */
+	uint32_t id, n_slots, failures_in_a_row, successes_in_a_row;
+	uint64_t backoff_us, rest_us, retry_at_us;
+	struct model_slot slot[SLOTS_MAX];
+};
+
+struct model {
+	uint32_t n_containers, next_id;
+	struct model_container containers[CONTAINERS_MAX];
+	struct ticket *waiting[TICKETS]; /* in the order of their numbers */
+	uint32_t n_waiting;
+	uint64_t next_number, clock;
+	double mean_us; /* 0: none */
+};
+
+struct mix {
+	uint64_t seed;
+	uint32_t containers, slots, queue_max, queue_max_bytes, rise, steps;
+	bool probe_first;
+	uint32_t loss; /* in so many of a hundred steps a slot is lost that might have been answered */
+};
+
+struct walk {
+	struct pool pool;
+	struct model model;
+	struct rand rand;
+	struct pool_limits limits;
+	struct ticket tickets[TICKETS];
+	const struct mix *mix;
+	uint64_t now_us;
+};
+
+static uint32_t below(struct walk *w, uint32_t n)
+{
+	return (uint32_t)rand_below(&w->rand, n);
+}
+
+static struct container *real(struct walk *w, const struct model_container *mc)
+{
+	return w->pool.containers[mc - w->model.containers];
+}
+
+static struct slot *real_slot(struct walk *w, const struct model_container *mc, const struct model_slot *ms)
+{
+	return &real(w, mc)->slot[ms - mc->slot];
+}
+
+static uint32_t count_state(const struct model_container *mc, enum slot_state state)
+{
+	uint32_t n = 0;
+	for (uint32_t s = 0; s < mc->n_slots; s++)
+		n += mc->slot[s].state == state;
+	return n;
+}
+
+static uint32_t model_in_flight(const struct model_container *mc)
+{
+	return count_state(mc, SLOT_BUSY) + count_state(mc, SLOT_ZOMBIE);
+}
+
+static void model_file(struct walk *w, struct model_container *mc)
+{
+	mc->filed = ++w->model.clock;
+}
+
+static void model_set(
+	struct walk *w, struct model_container *mc, struct model_slot *ms, enum slot_state state)
+{
+	if (ms->state == SLOT_FREE || state == SLOT_FREE)
+		model_file(w, mc);
+	ms->state = state;
+}
+
+/* One slot of a container that has come back: which one, the pool says. */
+static void model_give_back(struct walk *w, struct model_container *mc)
+{
+	uint32_t given = 0, down = count_state(mc, SLOT_DOWN);
+	for (uint32_t s = 0; s < mc->n_slots; s++) {
+		if (mc->slot[s].state != SLOT_DOWN || real(w, mc)->slot[s].state != SLOT_FREE)
+			continue;
+		model_set(w, mc, &mc->slot[s], SLOT_FREE);
+		given++;
+	}
+	assert_int_equal(given, down ? 1 : 0);
+	mc->returning = down > 1;
+}
+
+static void model_up(struct walk *w, struct model_container *mc)
+{
+	if (mc->state == CONTAINER_UP)
+		return;
+	mc->returning = mc->state == CONTAINER_DOWN;
+	mc->failures_in_a_row = 0;
+	mc->state = CONTAINER_UP;
+	model_file(w, mc);
+	for (uint32_t s = 0; s < mc->n_slots && !mc->returning; s++) {
+		if (mc->slot[s].state == SLOT_DOWN)
+			model_set(w, mc, &mc->slot[s], SLOT_FREE);
+	}
+}
+
+static void model_leave_service(struct walk *w, struct model_container *mc, enum container_state state)
+{
+	mc->state = state;
+	for (uint32_t s = 0; s < mc->n_slots; s++) {
+		if (mc->slot[s].state == SLOT_FREE)
+			mc->slot[s] = (struct model_slot){ .state = SLOT_DOWN };
+	}
+}
+
+static uint64_t doubled(uint64_t us, uint64_t most_us)
+{
+	return us * 2 < most_us ? us * 2 : most_us;
+}
+
+static void model_down(struct walk *w, struct model_container *mc)
+{
+	if (mc->state == CONTAINER_DOWN && w->now_us < mc->retry_at_us)
+		return;
+	mc->retry_at_us = w->now_us + mc->backoff_us;
+	mc->backoff_us = doubled(mc->backoff_us, w->limits.backoff_max_us);
+	if (mc->state == CONTAINER_DOWN)
+		return;
+	mc->successes_in_a_row = 0;
+	model_leave_service(w, mc, CONTAINER_DOWN);
+}
+
+static void model_settle(struct walk *w, struct model_container *mc)
+{
+	if (!mc->settling || count_state(mc, SLOT_ZOMBIE))
+		return;
+	mc->settling = false;
+	model_file(w, mc);
+}
+
+static bool model_available(const struct model_container *mc)
+{
+	return mc->state == CONTAINER_UP && !mc->draining && !mc->settling && count_state(mc, SLOT_FREE) > 0;
+}
+
+/* The container that gets the next request: the fewest slots taken, then the longest unused. avoid: not the
+ * one with this id. NULL: none. */
+static struct model_container *model_choice(struct model *m, uint32_t avoid)
+{
+	struct model_container *best = NULL;
+	for (uint32_t c = 0; c < m->n_containers; c++) {
+		struct model_container *mc = &m->containers[c];
+		if (!model_available(mc) || mc->id == avoid)
+			continue;
+		uint32_t taken = mc->n_slots - count_state(mc, SLOT_FREE);
+		uint32_t least = best ? best->n_slots - count_state(best, SLOT_FREE) : UINT32_MAX;
+		if (taken < least || (taken == least && mc->filed < best->filed))
+			best = mc;
+	}
+	return best;
+}
+
+/* The pool gave ticket t the slot s: as the model would have it. */
+static void assert_dispatched(struct walk *w, struct ticket *t, const struct slot *s)
+{
+	struct model_container *mc = model_choice(&w->model, t->avoid);
+	if (!mc) /* better the one that failed it than none */
+		mc = model_choice(&w->model, 0);
+	assert_non_null(mc);
+	assert_int_equal(s->container->id, mc->id);
+	struct model_slot *ms = &mc->slot[s - s->container->slot];
+	assert_int_equal(ms->state, SLOT_FREE);
+	for (uint32_t k = 0; k < mc->n_slots; k++) /* one with a connection, if there is one */
+		assert_true(ms->connected || mc->slot[k].state != SLOT_FREE || !mc->slot[k].connected);
+	model_set(w, mc, ms, ms->connected ? SLOT_BUSY : SLOT_CONNECTING);
+	ms->ticket = t;
+}
+
+static uint64_t model_bytes(const struct model *m)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < m->n_waiting; i++)
+		bytes += m->waiting[i]->bytes;
+	return bytes;
+}
+
+static enum admission model_forecast(struct walk *w, uint32_t bytes)
+{
+	struct model *m = &w->model;
+	bool hope = false;
+	if (m->n_waiting == 0 && model_choice(m, 0))
+		return ADMIT_DISPATCH;
+	for (uint32_t c = 0; c < m->n_containers; c++)
+		hope = hope || m->containers[c].state != CONTAINER_DOWN;
+	if (!hope)
+		return ADMIT_NO_CONTAINER;
+	if (m->n_waiting >= w->limits.queue_max || model_bytes(m) + bytes > w->limits.queue_max_bytes)
+		return ADMIT_FULL;
+	return ADMIT_WAIT;
+}
+
+static void model_wait(struct model *m, struct ticket *t)
+{
+	uint32_t at = m->n_waiting;
+	while (at > 0 && m->waiting[at - 1]->number > t->number)
+		at--;
+	memmove(m->waiting + at + 1, m->waiting + at, (m->n_waiting - at) * sizeof *m->waiting);
+	m->waiting[at] = t;
+	m->n_waiting++;
+}
+
+static void model_unwait(struct model *m, uint32_t at)
+{
+	m->n_waiting--;
+	memmove(m->waiting + at, m->waiting + at + 1, (m->n_waiting - at) * sizeof *m->waiting);
+}
+
+/* A slot that is in one of the states (a bit set), at random; false when there is none. */
+static bool pick(struct walk *w, uint32_t states, struct model_container **ret_mc, struct model_slot **ret_ms)
+{
+	uint32_t seen = 0;
+	for (uint32_t c = 0; c < w->model.n_containers; c++) {
+		struct model_container *mc = &w->model.containers[c];
+		for (uint32_t s = 0; s < mc->n_slots; s++) {
+			if (!(states >> mc->slot[s].state & 1) || below(w, ++seen) != 0)
+				continue;
+			*ret_mc = mc;
+			*ret_ms = &mc->slot[s];
+		}
+	}
+	return seen > 0;
+}
+
+static struct model_container *pick_container(struct walk *w)
+{
+	return w->model.n_containers ? &w->model.containers[below(w, w->model.n_containers)] : NULL;
+}
+
+/* ---- one step of the walk: the real thing first, then the model ---- */
+
+static void do_admit(struct walk *w)
+{
+	struct ticket *t = NULL;
+	struct slot *s = NULL;
+	uint32_t bytes = below(w, 500);
+	for (uint32_t i = 0; i < TICKETS; i++) {
+		if (w->tickets[i].state == TICKET_NEW || w->tickets[i].state == TICKET_OVER)
+			t = &w->tickets[i];
+	}
+	if (!t)
+		return;
+	*t = (struct ticket){ 0 };
+	enum admission expected = model_forecast(w, bytes);
+	assert_int_equal(pool_forecast(&w->pool, bytes), expected);
+	assert_int_equal(pool_admit(&w->pool, t, bytes, w->now_us, &s), expected);
+	if (expected == ADMIT_FULL || expected == ADMIT_NO_CONTAINER) {
+		assert_int_equal(t->state, TICKET_NEW);
+		return;
+	}
+	assert_int_equal(t->number, w->model.next_number++);
+	assert_int_equal(t->admitted_us, w->now_us);
+	if (expected == ADMIT_DISPATCH)
+		assert_dispatched(w, t, s);
+	else
+		model_wait(&w->model, t);
+}
+
+static void pump(struct walk *w)
+{
+	struct ticket *t;
+	struct slot *s;
+	while (pool_match(&w->pool, w->now_us, &t, &s)) {
+		assert_true(w->model.n_waiting > 0);
+		assert_ptr_equal(t, w->model.waiting[0]);
+		model_unwait(&w->model, 0);
+		assert_dispatched(w, t, s);
+	}
+	assert_true(w->model.n_waiting == 0 || !model_choice(&w->model, 0));
+}
+
+static void do_withdraw(struct walk *w)
+{
+	if (!w->model.n_waiting)
+		return;
+	uint32_t at = below(w, w->model.n_waiting);
+	ticket_withdraw(w->model.waiting[at]);
+	assert_int_equal(w->model.waiting[at]->state, TICKET_OVER);
+	model_unwait(&w->model, at);
+}
+
+static void do_abandon(struct walk *w)
+{
+	struct model_container *mc;
+	struct model_slot *ms;
+	if (!pick(w, 1 << SLOT_BUSY | 1 << SLOT_CONNECTING, &mc, &ms) || !ms->ticket)
+		return;
+	bool settle = below(w, 2);
+	ticket_abandon(ms->ticket, settle);
+	assert_int_equal(ms->ticket->state, TICKET_OVER);
+	ms->ticket = NULL;
+	if (ms->state != SLOT_BUSY)
+		return;
+	model_set(w, mc, ms, SLOT_ZOMBIE);
+	if (settle && !mc->settling) {
+		mc->settling = true;
+		model_file(w, mc);
+	}
+}
+
+static void count_service_time(struct walk *w, const struct ticket *t)
+{
+	double took = (double)(w->now_us - t->dispatched_us), mean = w->model.mean_us;
+	w->model.mean_us = mean > 0 ? mean + (took - mean) / 16 : took;
+	assert_int_equal(t->state, TICKET_OVER);
+}
+
+static void do_answered(struct walk *w)
+{
+	struct model_container *mc;
+	struct model_slot *ms;
+	if (!pick(w, 1 << SLOT_BUSY | 1 << SLOT_ZOMBIE, &mc, &ms))
+		return;
+	struct ticket *t = ms->ticket;
+	bool connected = below(w, 4) > 0, was_probe = ms->probing;
+	slot_answered(real_slot(w, mc, ms), connected, w->now_us);
+	if (t)
+		count_service_time(w, t);
+	ms->ticket = NULL;
+	ms->probing = false;
+	mc->failures_in_a_row = 0;
+	mc->backoff_us = w->limits.backoff_min_us;
+	mc->rest_us = REST_MIN_US;
+	if (was_probe && ++mc->successes_in_a_row < w->limits.rise)
+		mc->retry_at_us = w->now_us + w->limits.backoff_min_us;
+	else if (was_probe || mc->state == CONTAINER_RESTING)
+		model_up(w, mc);
+	ms->connected = connected && mc->state == CONTAINER_UP;
+	model_set(w, mc, ms, mc->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
+	model_settle(w, mc);
+	if (mc->returning && mc->state == CONTAINER_UP)
+		model_give_back(w, mc);
+}
+
+static void do_connected(struct walk *w)
+{
+	struct model_container *mc;
+	struct model_slot *ms;
+	if (!pick(w, 1 << SLOT_CONNECTING, &mc, &ms))
+		return;
+	slot_connected(real_slot(w, mc, ms), w->mix->probe_first, w->now_us);
+	ms->connected = true;
+	if (!ms->ticket && !ms->probing && mc->state != CONTAINER_UP) {
+		ms->probing = w->mix->probe_first;
+		if (!ms->probing)
+			model_up(w, mc);
+	}
+	model_set(w, mc, ms, ms->ticket || ms->probing ? SLOT_BUSY : SLOT_FREE);
+}
+
+static void do_disconnected(struct walk *w)
+{
+	struct model_container *mc;
+	struct model_slot *ms;
+	if (!pick(w, 1 << SLOT_FREE, &mc, &ms) || !ms->connected)
+		return;
+	slot_disconnected(real_slot(w, mc, ms));
+	ms->connected = false;
+}
+
+/* The ticket came back without a slot. */
+static void try_again_or_not(struct walk *w, struct ticket *t, const struct model_container *mc)
+{
+	assert_int_equal(t->state, TICKET_RUNNING);
+	assert_null(t->slot);
+	assert_int_equal(t->avoid, mc->id);
+	if (below(w, 3)) {
+		assert_int_equal(ticket_requeue(t), 0);
+		model_wait(&w->model, t);
+	} else {
+		ticket_fail(t);
+	}
+}
+
+static void do_lost(struct walk *w)
+{
+	struct model_container *mc;
+	struct model_slot *ms;
+	if (!pick(w, 1 << SLOT_CONNECTING | 1 << SLOT_BUSY | 1 << SLOT_ZOMBIE, &mc, &ms))
+		return;
+	bool connecting = ms->state == SLOT_CONNECTING, tried = connecting || ms->probing;
+	enum slot_loss loss = connecting          ? LOSS_REFUSED
+		: ms->probing || below(w, 2) == 0 ? LOSS_FAILED
+						  : LOSS_STALE;
+	struct ticket *t = slot_lost(real_slot(w, mc, ms), loss, w->now_us);
+	assert_ptr_equal(t, ms->ticket);
+	*ms = (struct model_slot){ .state = ms->state };
+	if (loss != LOSS_STALE)
+		mc->successes_in_a_row = 0;
+	model_set(w, mc, ms, mc->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
+	model_settle(w, mc);
+	if (mc->state == CONTAINER_UP && loss == LOSS_FAILED) {
+		if (++mc->failures_in_a_row >= w->limits.fall)
+			model_down(w, mc);
+	} else if (connecting || (mc->state != CONTAINER_UP && tried)) {
+		model_down(w, mc);
+	}
+	if (t)
+		try_again_or_not(w, t, mc);
+}
+
+static void do_bounced(struct walk *w)
+{
+	struct model_container *mc;
+	struct model_slot *ms;
+	if (!pick(w, 1 << SLOT_BUSY, &mc, &ms) || !ms->ticket)
+		return;
+	struct ticket *t = slot_bounced(real_slot(w, mc, ms), w->now_us);
+	assert_ptr_equal(t, ms->ticket);
+	*ms = (struct model_slot){ .state = SLOT_DOWN };
+	mc->retry_at_us = w->now_us + mc->rest_us;
+	mc->rest_us = doubled(mc->rest_us, REST_MAX_US);
+	if (mc->state == CONTAINER_UP)
+		model_leave_service(w, mc, CONTAINER_RESTING);
+	try_again_or_not(w, t, mc);
+}
+
+/* What one of the calls gave that take a slot without a ticket. */
+static void assert_taken(
+	struct walk *w, struct model_container *mc, const struct slot *s, bool expected, bool probing)
+{
+	assert_int_equal(s != NULL, expected);
+	if (!s)
+		return;
+	assert_int_equal(s->container->id, mc->id);
+	struct model_slot *ms = &mc->slot[s - s->container->slot];
+	ms->probing = probing;
+	model_set(w, mc, ms, ms->connected ? SLOT_BUSY : SLOT_CONNECTING);
+}
+
+static void do_watch(struct walk *w)
+{
+	struct model_container *mc = pick_container(w);
+	uint32_t free_unconnected = 0;
+	if (!mc)
+		return;
+	bool in_use = model_in_flight(mc) + count_state(mc, SLOT_CONNECTING) > 0;
+	for (uint32_t s = 0; s < mc->n_slots; s++)
+		free_unconnected += mc->slot[s].state == SLOT_FREE && !mc->slot[s].connected;
+	if (mc->state != CONTAINER_UP)
+		assert_taken(
+			w, mc, container_retry(real(w, mc)), count_state(mc, SLOT_DOWN) && !in_use, false);
+	else if (below(w, 2))
+		assert_taken(
+			w, mc, container_probe(real(w, mc)), count_state(mc, SLOT_FREE) && !in_use, true);
+	else
+		assert_taken(w, mc, container_check(real(w, mc)), free_unconnected > 0, false);
+}
+
+static void do_failed(struct walk *w)
+{
+	struct model_container *mc = pick_container(w);
+	if (!mc)
+		return;
+	container_failed(real(w, mc), w->now_us);
+	if (++mc->failures_in_a_row >= w->limits.fall && mc->state == CONTAINER_UP)
+		model_down(w, mc);
+}
+
+/* By the shell's own decision; one that is DOWN comes back by the slot that it was tried with. */
+static void do_up_or_down(struct walk *w)
+{
+	struct model_container *mc = pick_container(w);
+	if (!mc)
+		return;
+	if (below(w, 2)) {
+		container_down(real(w, mc), w->now_us);
+		model_down(w, mc);
+	} else if (mc->state != CONTAINER_DOWN) {
+		container_up(real(w, mc));
+		model_up(w, mc);
+	}
+}
+
+static void do_drain(struct walk *w)
+{
+	struct model_container *mc = pick_container(w);
+	if (!mc)
+		return;
+	mc->draining = below(w, 3) == 0;
+	container_drain(real(w, mc), mc->draining);
+	model_file(w, mc);
+}
+
+static void do_add(struct walk *w)
+{
+	struct model *m = &w->model;
+	if (m->n_containers == w->mix->containers)
+		return;
+	struct model_container *mc = &m->containers[m->n_containers++];
+	*mc = (struct model_container){ .id = ++m->next_id,
+		.n_slots = 1 + below(w, w->mix->slots),
+		.backoff_us = w->limits.backoff_min_us,
+		.rest_us = REST_MIN_US };
+	const struct container *c = pool_add(&w->pool, mc->n_slots);
+	assert_non_null(c);
+	assert_ptr_equal(c, real(w, mc));
+	assert_int_equal(c->id, mc->id);
+}
+
+static void do_remove(struct walk *w)
+{
+	struct model *m = &w->model;
+	struct model_container *mc = pick_container(w);
+	if (!mc)
+		return;
+	bool at_rest = model_in_flight(mc) + count_state(mc, SLOT_CONNECTING) == 0;
+	assert_int_equal(container_is_at_rest(real(w, mc)), at_rest);
+	if (!at_rest)
+		return;
+	pool_remove(real(w, mc));
+	*mc = m->containers[--m->n_containers];
+}
+
+static void step(struct walk *w)
+{
+	static void (*const rare[])(
+		struct walk * w) = { do_failed, do_up_or_down, do_drain, do_add, do_remove, do_bounced };
+	w->now_us += below(w, 2000);
+	uint32_t dice = below(w, 1000);
+	if (dice < 350)
+		do_admit(w);
+	else if (dice < 700 && below(w, 100) < w->mix->loss)
+		do_lost(w);
+	else if (dice < 550)
+		do_connected(w);
+	else if (dice < 750)
+		do_answered(w);
+	else if (dice < 790)
+		do_withdraw(w);
+	else if (dice < 830)
+		do_abandon(w);
+	else if (dice < 860)
+		do_disconnected(w);
+	else if (dice < 970)
+		do_watch(w);
+	else
+		rare[below(w, ARRAY_LEN(rare))](w);
+}
+
+static void assert_container_same(const struct container *c, const struct model_container *mc)
+{
+	assert_int_equal(c->id, mc->id);
+	assert_int_equal(c->state, mc->state);
+	assert_int_equal(c->draining, mc->draining);
+	assert_int_equal(c->settling, mc->settling);
+	assert_int_equal(c->returning, mc->returning);
+	assert_int_equal(c->available, model_available(mc));
+	assert_int_equal(c->failures_in_a_row, mc->failures_in_a_row);
+	assert_int_equal(c->successes_in_a_row, mc->successes_in_a_row);
+	assert_int_equal(c->backoff_us, mc->backoff_us);
+	assert_int_equal(c->rest_us, mc->rest_us);
+	assert_int_equal(c->retry_at_us, mc->retry_at_us);
+	assert_int_equal(container_in_flight(c), model_in_flight(mc));
+	for (uint32_t s = 0; s < mc->n_slots; s++) {
+		assert_int_equal(c->slot[s].state, mc->slot[s].state);
+		assert_ptr_equal(c->slot[s].ticket, mc->slot[s].ticket);
+		assert_int_equal(c->slot[s].probing, mc->slot[s].probing);
+		assert_int_equal(c->slot[s].connected, mc->slot[s].connected);
+	}
+}
+
+static void assert_queue_same(const struct walk *w, uint32_t serving)
+{
+	const struct model *m = &w->model;
+	assert_int_equal(order_len(&w->pool.queue), m->n_waiting);
+	assert_int_equal(w->pool.queue_bytes, model_bytes(m));
+	assert_int_equal(w->pool.serving.len, serving);
+	for (uint32_t i = 0; i < m->n_waiting; i++) {
+		assert_int_equal(ticket_position(m->waiting[i]), i + 1);
+		uint64_t eta_us = pool_eta_us(&w->pool, i + 1);
+		if (serving == 0 || w->pool.finished == 0) {
+			assert_true(eta_us == UINT64_MAX);
+			continue;
+		}
+		double error = (double)eta_us - (i + 1) * m->mean_us / serving;
+		assert_true(error < 2.0 * (i + 1) + 1 && -error < 2.0 * (i + 1) + 1); /* whole numbers */
+	}
+}
+
+static void assert_same(const struct walk *w)
+{
+	const struct model *m = &w->model;
+	uint32_t serving = 0;
+	pool_check(&w->pool);
+	assert_int_equal(w->pool.n_containers, m->n_containers);
+	for (uint32_t c = 0; c < m->n_containers; c++) {
+		const struct model_container *mc = &m->containers[c];
+		assert_container_same(w->pool.containers[c], mc);
+		if (mc->state == CONTAINER_UP && !mc->draining)
+			serving += mc->n_slots - count_state(mc, SLOT_DOWN) - count_state(mc, SLOT_ZOMBIE);
+	}
+	assert_queue_same(w, serving);
+}
+
+/* Nobody waits any more and all is answered: nothing is left in flight. */
+static void wind_down(struct walk *w)
+{
+	struct model_container *mc;
+	struct model_slot *ms;
+	while (w->model.n_waiting)
+		do_withdraw(w);
+	while (pick(w, 1 << SLOT_CONNECTING, &mc, &ms))
+		do_connected(w);
+	while (pick(w, 1 << SLOT_BUSY | 1 << SLOT_ZOMBIE, &mc, &ms))
+		do_answered(w);
+	assert_same(w);
+	while (w->model.n_containers)
+		do_remove(w);
+	assert_int_equal(pool_slots(&w->pool), 0);
+}
+
+static void run_walk(const struct mix *mix)
+{
+	struct walk *w = calloc(1, sizeof *w);
+	assert_non_null(w);
+	w->mix = mix;
+	w->limits = (struct pool_limits){ mix->queue_max, mix->queue_max_bytes, 3, mix->rise, 100, 1600 };
+	w->now_us = 1000000;
+	w->model.next_number = 1;
+	rand_seed(&w->rand, mix->seed);
+	pool_init(&w->pool, &w->limits);
+	while (w->model.n_containers < mix->containers)
+		do_add(w);
+	for (uint32_t i = 0; i < mix->steps; i++) {
+		step(w);
+		pump(w);
+		assert_same(w);
+	}
+	assert_true(w->pool.finished > mix->steps / 100); /* it went somewhere */
+	assert_true(w->pool.finished > mix->steps / 50);  /* it went somewhere */
+	wind_down(w);
+	pool_finish(&w->pool);
+	free(w);
+}
+
+static void test_against_a_model(void **state)
+{
+	static const struct mix mixes[] = {
+		{ 1, 1, 1, 20, 100000, 1, 20000, false, 5 },
+		{ 2, 4, 1, 20, 100000, 1, 20000, false, 10 },
+		{ 3, 3, 4, 20, 100000, 1, 20000, true, 10 },
+		{ 4, 6, 2, 1, 100000, 2, 20000, true, 20 },
+		{ 5, 2, 3, 40, 2000, 1, 20000, false, 2 },
+		{ 6, 5, 2, 40, 100000, 3, 20000, true, 12 },
+		{ 7, 2, 2, 0, 100000, 1, 20000, false, 10 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(mixes); i++)
+		run_walk(&mixes[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_against_a_model),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
