@@ -1,5 +1,6 @@
 """What a team writes without Berth: the same model with scikit-learn behind Flask, one request at a time.
 
+    flask_worker.py PORT                                                      Flask's own server, as a script has it
     gunicorn --workers 1 --threads 1 --worker-class gthread flask_worker:app
 """
 
@@ -7,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import sys
 
 import flask
 
@@ -31,3 +33,7 @@ def run_model():
 @app.route("/health")
 def health():
     return flask.jsonify(status="ok")
+
+
+if __name__ == "__main__":
+    app.run(port=int(sys.argv[1]))
