@@ -43,12 +43,12 @@ static inline bool field_same(const char *in, const char *name, size_t len)
 		return true;
 	}
 	if (len < 8)
-		return field_same_4(in, name) && field_same_4(in + len - 4, name + len - 4);
+		return field_same_4(in, name) && field_same_4(in + (len - 4), name + (len - 4));
 	for (size_t i = 0; i + 8 < len; i += 8) {
 		if (!field_same_8(in + i, name + i))
 			return false;
 	}
-	return field_same_8(in + len - 8, name + len - 8);
+	return field_same_8(in + (len - 8), name + (len - 8));
 }
 
 /* name: not empty. FIELD_OTHER when it is none of those that we know. */
