@@ -4,6 +4,7 @@
 
 #include "http/status.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -35,9 +36,12 @@ static bool can_drain(const struct conn *c)
 static void answered(struct conn *c)
 {
 	struct worker *w = c->worker;
+	bool large = c->body.cap > LARGE_BYTES || c->job.out.cap > LARGE_BYTES;
 	if (c->job.out.cap > KEPT_BYTES)
 		json_finish(&c->job.out);
 	buffer_reset(&c->body, KEPT_BYTES);
+	if (large)
+		malloc_trim(0); /* or the largest request would decide what is resident from then on */
 	if (c->keep_alive && body_has_come(c)) {
 		conn_set_state(c, CONN_HEAD);
 	} else if (can_drain(c)) {

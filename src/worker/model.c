@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TEXT_KEPT_BYTES = 256 * 1024 };
-
 /* ---- the session ---- */
 
 static int set_options(
@@ -283,11 +281,6 @@ bool model_run_set_text(struct model_run *run, struct str text, struct why *why)
 {
 	const struct runtime *rt = run->model->rt;
 	char *into;
-	if (run->text_bytes > TEXT_KEPT_BYTES) { /* a string never gives memory back */
-		rt->ort.ReleaseValue(run->text);
-		run->text = NULL;
-		run->text_bytes = 0;
-	}
 	if (!run->text && create_text(run, why))
 		return false;
 	if (runtime_check(
@@ -295,9 +288,13 @@ bool model_run_set_text(struct model_run *run, struct str text, struct why *why)
 		return false;
 	if (text.len)
 		memcpy(into, text.ptr, text.len);
-	if (text.len > run->text_bytes)
-		run->text_bytes = text.len;
 	return true;
+}
+
+void model_run_drop_text(struct model_run *run)
+{
+	run->model->rt->ort.ReleaseValue(run->text);
+	run->text = NULL;
 }
 
 void model_run_finish(struct model_run *run)

@@ -29,8 +29,7 @@ void model_close(struct model *m);
 struct model_run {
 	const struct model *model;     /* borrowed */
 	struct OrtRunOptions *options; /* owned */
-	struct OrtValue *text;         /* owned: the one string that /run_model feeds; NULL unless has_text */
-	size_t text_bytes;             /* that it has held */
+	struct OrtValue *text; /* owned: the one string that /run_model feeds; NULL while there is none */
 };
 
 MUST_USE bool model_run_init(struct model_run *run, const struct model *m, struct why *why);
@@ -38,6 +37,9 @@ void model_run_finish(struct model_run *run);
 
 /* Puts a text into run->text. False with *why when there is no memory. */
 MUST_USE bool model_run_set_text(struct model_run *run, struct str text, struct why *why);
+
+/* Gives back the memory that a long text took, which a string never does by itself. */
+void model_run_drop_text(struct model_run *run);
 
 /* From any thread: the run under way ends soon, with an error. It holds for later runs too, until
  * model_run_renew. */

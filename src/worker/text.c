@@ -3,6 +3,8 @@
 #include "worker/text_find.h"
 #include "worker/value.h"
 
+enum { TEXT_KEPT_BYTES = 64 * 1024 };
+
 /* Element i of a tensor of FP32 or FP64. */
 static double float_at(const struct tensor *t, size_t i)
 {
@@ -125,5 +127,7 @@ void text_do(struct job *job, struct model_run *run)
 	else
 		job_fail(job, PROBLEM_BAD_REQUEST,
 			"no text is given, and this model comes without samples: POST {\"text\": \"…\"}");
+	if (text.len > TEXT_KEPT_BYTES && run->text)
+		model_run_drop_text(run);
 	text_found_free(root);
 }

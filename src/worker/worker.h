@@ -20,8 +20,9 @@
 enum {
 	HEAD_MAX_BYTES = 16 * 1024,
 	CONNECTIONS_MAX = 1024,
-	OTHER_FILES = 32,               /* that the process has open */
-	KEPT_BYTES = 16 * 1024,         /* of each buffer of a connection between two requests */
+	OTHER_FILES = 32,       /* that the process has open */
+	KEPT_BYTES = 16 * 1024, /* of each buffer of a connection between two requests */
+	LARGE_BYTES = 256 * 1024,
 	DRAIN_MAX_BYTES = 1024 * 1024,  /* of a refused body that are read, so that the connection stays */
 	HEAD_TIMEOUT_US = 10 * 1000000, /* for the whole head */
 	BODY_TIMEOUT_US = 10 * 1000000, /* without a byte */
