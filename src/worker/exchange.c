@@ -1,5 +1,5 @@
 /* exchange: a request to the model, from its head to its answer. */
-#include "worker/oip_read.h"
+#include "worker/json_in.h"
 #include "worker/worker.h"
 
 #include <stddef.h>
@@ -180,9 +180,9 @@ static void admit(struct conn *c)
 			job->header_bytes, job->body.len);
 		return;
 	}
-	if (job->kind == JOB_INFER && job->header_bytes > OIP_JSON_MAX_BYTES) {
+	if (job->kind == JOB_INFER && job->header_bytes > JSON_IN_MAX_BYTES) {
 		REFUSE(c, PROBLEM_BODY_TOO_LARGE,
-			"the JSON part may have %d bytes: send tensors as binary data", OIP_JSON_MAX_BYTES);
+			"the JSON part may have %d bytes: send tensors as binary data", JSON_IN_MAX_BYTES);
 		return;
 	}
 	c->slot = slot_take(&w->slots, c);

@@ -12,9 +12,6 @@
 
 struct json_t; /* jansson's */
 
-/* Longest JSON part: its tree takes some twenty times as much memory. */
-enum { OIP_JSON_MAX_BYTES = 16 * 1024 * 1024 };
-
 struct oip_want {
 	uint32_t output; /* index */
 	bool binary;

@@ -1,5 +1,6 @@
 #include "worker/text_find.h"
 
+#include "worker/json_in.h"
 #include "worker/utf8.h"
 
 #include <jansson.h>
@@ -15,6 +16,9 @@ static struct str skip_space(struct str s)
 static bool find_in_json(struct str body, struct str *ret_text, json_t **ret_root, struct why *why)
 {
 	json_error_t error;
+	if (body.len > JSON_IN_MAX_BYTES)
+		return why_set(why, "a JSON body may have %d bytes; a longer text can be sent as text/plain",
+			JSON_IN_MAX_BYTES);
 	json_t *root = json_loadb(
 		body.ptr, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
 	if (!root)

@@ -209,6 +209,8 @@ def test_long_text(worker, text_model):
     one = worker(text_model)
     for length in (10, 5_000_000, 20):
         assert one.post("/run_model", b"x" * length).json["input_text"] == "x" * length
+    answer = one.post("/run_model", b'{"text": "' + b"x" * 17_000_000 + b'"}')
+    assert answer.status == 400 and "text/plain" in answer.json["detail"]
 
 
 @pytest.mark.skipif(not (SPAM / "model.onnx").exists(), reason="models/spam is not there")

@@ -150,6 +150,17 @@ def test_head_over_the_limit(s):
     assert s.recv(1) == b""
 
 
+def test_what_does_not_come_in_time(worker):
+    """Ten seconds for a head, and ten without a byte of a body; both at once here."""
+    with worker.socket() as head, worker.socket() as body:
+        head.sendall(b"GET /health HT")
+        body.sendall(POST + b"Content-Length: 5\r\n\r\nab")
+        for s, says in ((head, "head did not come within 10 s"), (body, "nothing of the body came for 10 s")):
+            answer = read_answer(s)
+            assert answer.status == 408 and says in answer.json["detail"] and answer.headers["Connection"] == "close"
+    assert worker.health()["in_flight"] == 0
+
+
 @pytest.mark.parametrize("data, status", [
     (b"nonsense\r\n\r\n", 400),
     (b"GET /health HTTP/1.1\r\n\r\n", 400),
