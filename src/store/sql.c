@@ -6,6 +6,23 @@
 
 enum { BUSY_MS = 5000 };
 
+static bool said_no_room(sqlite3_file *f)
+{
+	int os = 0;
+	if (!f || !f->pMethods || f->pMethods->xFileControl(f, SQLITE_FCNTL_LAST_ERRNO, &os))
+		return false;
+	return os == ENOSPC || os == EDQUOT || os == EFBIG;
+}
+
+/* SQLite knows a full disk only by ENOSPC from a write; a quota and a limit have other names. */
+static bool no_room(sqlite3 *db)
+{
+	sqlite3_file *database = NULL, *log = NULL;
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &database);
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	return said_no_room(log) || said_no_room(database);
+}
+
 int sql_errno(sqlite3 *db, int rc)
 {
 	switch (rc & 0xff) {
@@ -15,12 +32,8 @@ int sql_errno(sqlite3 *db, int rc)
 		return 0;
 	case SQLITE_FULL:
 		return -ENOSPC;
-	case SQLITE_IOERR: {
-		int os = db ? sqlite3_system_errno(db) : 0;
-		if (rc == SQLITE_IOERR_NOMEM)
-			return -ENOMEM;
-		return os == ENOSPC || os == EDQUOT || os == EFBIG ? -ENOSPC : -EIO;
-	}
+	case SQLITE_IOERR:
+		return rc == SQLITE_IOERR_NOMEM ? -ENOMEM : db && no_room(db) ? -ENOSPC : -EIO;
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	case SQLITE_BUSY:

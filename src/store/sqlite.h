@@ -94,6 +94,9 @@ struct sqlite_row {
 };
 MUST_USE int sqlite_read_row(sqlite3_stmt *s, struct sqlite_row *ret_row);
 
+/* What SQLite said about a page, on one line. */
+const char *sqlite_say(char *line, size_t size, struct str said);
+
 /* Makes PATH with an empty database of the newest schema. It is not there until it is whole. */
 MUST_USE int sqlite_create(const char *path);
 

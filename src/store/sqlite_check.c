@@ -50,12 +50,13 @@ static void say(struct checker *c, const char *fmt, ...)
 
 static void check_pages(struct checker *c)
 {
+	char line[LINE_BYTES];
 	sqlite3_stmt *st = sql_bind(&c->q, CHECK_PAGES, "");
 	int r;
 	while ((r = sql_step(st)) == 1) {
 		struct str said = sql_str(st, 0);
 		if (!str_eq(said, STR("ok")))
-			COMPLAIN(c, STR_FMT, STR_ARG(said));
+			COMPLAIN(c, "%s", sqlite_say(line, sizeof line, said));
 	}
 	if (r)
 		COMPLAIN(c, "%s", sqlite3_errmsg(c->q.db));

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, PAGE_BYTES = 4096 };
 
 static bool refuse(char why[STORE_WHY_BYTES], const char *fmt, ...) PRINTF(2, 3);
 static bool refuse(char why[STORE_WHY_BYTES], const char *fmt, ...)
@@ -75,12 +75,19 @@ static int count_file(void *owner, struct sqlite_file f)
 	return 1;
 }
 
+static bool has_log(const char *path)
+{
+	char name[PATH_BYTES];
+	struct stat st;
+	snprintf(name, sizeof name, "%s-wal", path);
+	return stat(name, &st) == 0 && st.st_size;
+}
+
 /* "PATH-wal" or "PATH-files" when something is left in it, else NULL. */
 static const char *leftover(const char *path, char name[PATH_BYTES])
 {
-	struct stat st;
 	snprintf(name, PATH_BYTES, "%s-wal", path);
-	if (stat(name, &st) == 0 && st.st_size)
+	if (has_log(path))
 		return name;
 	snprintf(name, PATH_BYTES, "%s-files", path);
 	int fd = sqlite_files_open(path, false);
@@ -106,6 +113,19 @@ static bool create(const char *path, char why[STORE_WHY_BYTES])
 	return true;
 }
 
+/* The first bytes of every SQLite database. */
+static bool has_magic(const char *path)
+{
+	static const char magic[16] = "SQLite format 3";
+	char head[sizeof magic];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+	if (fd >= 0)
+		close(fd);
+	return n < (ssize_t)sizeof head ||
+		!memcmp(head, magic, sizeof magic); /* else that it is short is said */
+}
+
 static bool is_there(const char *path, bool make, char why[STORE_WHY_BYTES])
 {
 	struct stat st;
@@ -116,12 +136,14 @@ static bool is_there(const char *path, bool make, char why[STORE_WHY_BYTES])
 	}
 	if (!S_ISREG(st.st_mode))
 		return refuse(why, "store: %s is no file: name one", path);
-	if (!st.st_size)
+	if (!has_magic(path))
+		return refuse_error(why, path, -EUCLEAN, "file is not a database");
+	/* Within a page only what the log makes good for. */
+	if (st.st_size < PAGE_BYTES || (st.st_size % PAGE_BYTES && !has_log(path)))
 		return refuse(why,
-			"store: %s is empty, which no database is, so its jobs are lost or it is something "
-			"else:"
-			" bring it back, or remove it to start empty",
-			path);
+			"store: %s is cut short, to %lld bytes: bring the whole of it back, or remove it to "
+			"start empty",
+			path, (long long)st.st_size);
 	return true;
 }
 
@@ -159,7 +181,7 @@ static bool check_jobs(struct sqlite_store *s, char why[STORE_WHY_BYTES])
 	if (!r) {
 		r = sql_step(st);
 		struct str said = r == 1 ? sql_str(st, 0) : STR("");
-		str_copy(detail, sizeof detail, said);
+		sqlite_say(detail, sizeof detail, said);
 		r = r < 0 ? r : str_eq(said, STR("ok")) ? 0 : -EUCLEAN;
 		sqlite3_finalize(st);
 	}

@@ -142,6 +142,15 @@ int sqlite_read_row(sqlite3_stmt *s, struct sqlite_row *ret_row)
 	return 0;
 }
 
+const char *sqlite_say(char *line, size_t size, struct str said)
+{
+	static const struct str title = { "*** in database main ***\n", 25 };
+	str_copy(line, size, str_starts(said, title) ? str_skip(said, title.len) : said);
+	for (char *c = line; *c; c++)
+		*c = *c == '\n' ? ' ' : *c;
+	return line;
+}
+
 int sqlite_migrate(struct sql *q, int64_t version)
 {
 	int r = sql_exec(q, "BEGIN IMMEDIATE");

@@ -1,0 +1,190 @@
+/* What stands beside the database, what check and export tell of it, and a disk that is full. */
+#include "store_rig.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LONG_BYTES = 300 * 1000 };
+
+static char long_body[LONG_BYTES];
+
+static void test_check_and_export(void **state)
+{
+	struct rig *r = *state;
+	struct rig_lines l;
+	struct store_job job = rig_job(7);
+	job.key = STR("a \"key\"");
+	job.request = rig_message("POST / HTTP/1.1\r\n", STR("\1\2\3\4"));
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+	assert_int_equal(rig_wait(r)->err, 0);
+	job = rig_job(8);
+	job.request = rig_message("head", (struct str){ long_body, LONG_BYTES });
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+	assert_int_equal(rig_wait(r)->err, 0);
+	assert_int_equal(rig_check(r, &l), 0); /* also while it is in use */
+	assert_non_null(strstr(l.text, "2 records: 2 queued, 0 running"));
+	assert_non_null(strstr(l.text, "300025 bytes, 1 bodies in files"));
+	assert_non_null(strstr(l.text, "all is well"));
+	assert_int_equal(rig_export(r, &l), 0);
+	assert_int_equal(l.n, 2);
+	assert_non_null(strstr(l.text, "\"number\":7,"));
+	assert_non_null(strstr(l.text, "\"key\":\"a \\\"key\\\"\","));
+	assert_non_null(strstr(l.text, "{\"head\":\"POST / HTTP/1.1\\r\\n\",\"body\":\"AQIDBA==\"}"));
+	assert_non_null(strstr(l.text, "\"body_file\":\""));
+	rig_close(r);
+	char command[RIG_PATH + 32];
+	snprintf(command, sizeof command, "truncate -s 5 '%s'-files/*", r->db);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(rig_check(r, &l), 1);
+	assert_non_null(strstr(l.text, "has 5 bytes in place of 300000"));
+	rig_open(r);
+	assert_int_equal(rig_read(r, 8, 0, 10), -EUCLEAN);
+	rig_close(r);
+	snprintf(command, sizeof command, "rm '%s'-files/*", r->db);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(rig_check(r, &l), 1);
+	assert_non_null(strstr(l.text, "is missing"));
+	rig_open(r);
+	assert_int_equal(rig_read(r, 8, 0, 10), -EUCLEAN);
+}
+
+/* ---- files of bodies ---- */
+
+static void enqueue_long(struct rig *r, uint64_t n)
+{
+	struct store_job job = rig_job(n);
+	job.request = rig_message("head", (struct str){ long_body, LONG_BYTES });
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+	assert_int_equal(rig_wait(r)->err, 0);
+}
+
+static void test_files_go_with_their_bodies(void **state)
+{
+	struct rig *r = *state;
+	struct store_id id = rig_id(4);
+	for (uint64_t n = 1; n <= 4; n++)
+		enqueue_long(r, n);
+	assert_int_equal(rig_count_files(r), 4);
+	assert_int_equal(rig_complete(r, 1, 200, "", STR("short")), 0);
+	assert_int_equal(rig_count_files(r), 3);
+	assert_int_equal(rig_complete(r, 2, 200, "", (struct str){ long_body, LONG_BYTES }), 0);
+	assert_int_equal(rig_count_files(r), 3);
+	assert_int_equal(rig_complete(r, 2, 200, "", (struct str){ long_body, LONG_BYTES }), -EALREADY);
+	assert_int_equal(rig_count_files(r), 3);
+	assert_int_equal(rig_complete(r, 9, 200, "", (struct str){ long_body, LONG_BYTES }), -ENOENT);
+	assert_int_equal(rig_count_files(r), 3);
+	assert_int_equal(store_cancel(r->store, &id, RIG_US(1), rig_take, r), 0);
+	assert_int_equal(rig_wait(r)->err, 0);
+	assert_int_equal(rig_count_files(r), 2);
+	assert_int_equal(store_purge(r->store, INT64_MAX, rig_take, r), 0);
+	assert_int_equal(rig_wait(r)->err, 0);
+	assert_int_equal(rig_count_files(r), 1);
+	assert_int_equal(rig_read(r, 3, LONG_BYTES - 3, 10), 0);
+	assert_int_equal(r->reply.body.len, 3);
+}
+
+static void test_strays_are_swept(void **state)
+{
+	struct rig *r = *state;
+	enqueue_long(r, 1);
+	rig_close(r);
+	rig_put_file(rig_beside(r, "-files/00112233445566778899aabbccddeeff.5"), "no such job");
+	char id[STORE_ID_CHARS + 1], name[64];
+	snprintf(name, sizeof name, "-files/%s.9", store_id_print(&(struct store_id){ 0 }, id));
+	rig_put_file(rig_beside(r, name), "nor this");
+	struct store_id known = rig_id(1);
+	snprintf(name, sizeof name, "-files/%s.77", store_id_print(&known, id));
+	rig_put_file(rig_beside(r, name), "not this job's");
+	rig_put_file(rig_beside(r, "-files/README"), "somebody else's");
+	assert_int_equal(rig_count_files(r), 5);
+	rig_open(r);
+	assert_int_equal(rig_count_files(r), 2);
+	assert_int_equal(access(rig_beside(r, "-files/README"), F_OK), 0);
+	assert_int_equal(rig_read(r, 1, 0, 10), 0);
+	enqueue_long(r, 2);
+	assert_int_equal(rig_count_files(r), 3);
+}
+
+/* ---- a full disk ---- */
+
+static void limit_files_to(rlim_t bytes)
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void on_counted(void *owner, const struct store_reply *reply)
+{
+	int *counts = owner;
+	counts[reply->err == 0 ? 0 : reply->err == -ENOSPC ? 1 : 2]++;
+}
+
+static void test_a_full_disk(void **state)
+{
+	struct rig *r = *state;
+	struct stat st;
+	int small[3] = { 0 }, large[3] = { 0 };
+	signal(SIGXFSZ, SIG_IGN);
+	for (uint64_t n = 0; n < 20; n++)
+		assert_int_equal(rig_enqueue(r, n), 0);
+	assert_int_equal(stat(rig_beside(r, "-wal"), &st), 0);
+
+	/* Room for some pages in the log: one transaction of all does not fit, the small ones do. */
+	limit_files_to((rlim_t)st.st_size + 100 * 1000);
+	for (uint64_t n = 100; n < 108; n++) {
+		struct store_job job = rig_job(n);
+		if (n % 2)
+			job.request = rig_message("head", (struct str){ long_body, 200 * 1000 });
+		assert_int_equal(store_enqueue(r->store, &job, on_counted, n % 2 ? large : small), 0);
+	}
+	struct store_job job = rig_job(200);
+	job.request = rig_message("head", (struct str){ long_body, LONG_BYTES }); /* as a file */
+	limit_files_to((rlim_t)st.st_size + 100 * 1000);
+	assert_int_equal(store_enqueue(r->store, &job, on_counted, large), 0);
+	rig_run(r);
+	assert_int_equal(small[0], 4);
+	assert_int_equal(large[1], 5);
+	assert_int_equal(rig_count_files(r), 0);
+	assert_null(rig_get(r, 101));
+	assert_int_equal(rig_read(r, 102, 0, 10), 0); /* reading goes on */
+
+	/* No room at all. */
+	assert_int_equal(stat(rig_beside(r, "-wal"), &st), 0);
+	limit_files_to((rlim_t)st.st_size);
+	for (uint64_t n = 300; n < 340; n++)
+		assert_int_equal(rig_enqueue(r, n), -ENOSPC);
+	assert_int_equal(rig_complete(r, 1, 200, "", STR("answer")), -ENOSPC);
+	assert_int_equal(rig_get(r, 1)->state, STORE_QUEUED);
+
+	/* Room again: all is well, and what was refused left nothing behind. */
+	limit_files_to(RLIM_INFINITY);
+	assert_int_equal(rig_complete(r, 1, 200, "", STR("answer")), 0);
+	for (uint64_t n = 300; n < 340; n++)
+		assert_int_equal(rig_enqueue(r, n), 0);
+	enqueue_long(r, 101);
+	rig_close(r);
+	rig_open(r);
+	assert_int_equal(rig_get(r, 1)->state, STORE_DONE);
+	struct rig_lines l;
+	assert_int_equal(rig_check(r, &l), 0);
+	assert_non_null(strstr(l.text, "65 records: 64 queued, 0 running, 1 done"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_check_and_export, "sqlite"),
+		RIG_TEST(test_files_go_with_their_bodies, "sqlite"),
+		RIG_TEST(test_strays_are_swept, "sqlite"),
+		RIG_TEST(test_a_full_disk, "sqlite"),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
