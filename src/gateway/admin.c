@@ -6,6 +6,7 @@
 #include "gateway/intake.h"
 #include "gateway/reactor.h"
 #include "gateway/status_file.h"
+#include "gateway/watch.h"
 #include "http/url.h"
 
 #include <arpa/inet.h>
@@ -154,6 +155,56 @@ static void begin_change(struct client *c, const struct http_head *head)
 	client_expect_change(c, head, req);
 }
 
+static int state_named(struct str name)
+{
+	for (int s = 0; s < STORE_STATES; s++) {
+		if (str_eq(name, str_of(store_state_name((enum store_state)s))))
+			return s;
+	}
+	return -1;
+}
+
+/* ?state=&pool=&limit=&after= */
+static bool read_filter(struct store_filter *f, struct str query, char *pool, size_t pool_size)
+{
+	struct str state = url_param(query, STR("state")), limit = url_param(query, STR("limit"));
+	struct str after = url_param(query, STR("after")), name = url_param(query, STR("pool"));
+	uint64_t n = 50;
+	size_t len = 0;
+	f->state = state.ptr ? state_named(state) : -1;
+	if (state.ptr && f->state < 0)
+		return false;
+	if ((limit.ptr && !str_to_u64(limit, &n)) || n < 1 || n > STORE_LIST_MAX)
+		return false;
+	if (name.ptr && !url_decode(name, pool, pool_size, &len))
+		return false;
+	if (after.ptr) {
+		struct str created = str_cut(&after, '-');
+		if (!str_to_u64(created, &f->at.created_us) || !str_to_u64(after, &f->at.seq))
+			return false;
+	}
+	f->limit = (uint32_t)n;
+	f->pool = (struct str){ pool, len };
+	return true;
+}
+
+static void list_jobs(struct client *c, struct str query)
+{
+	const struct str none = { NULL, 0 };
+	char pool[STORE_POOL_MAX];
+	struct store_filter filter = { 0 };
+	if (!read_filter(&filter, query, pool, sizeof pool)) {
+		client_problem(c, PROBLEM_BAD_REQUEST,
+			"state is queued, running, done, failed, cancelled or expired; limit 1 to 1000; "
+			"after what the last list called next",
+			0, none);
+		return;
+	}
+	struct watch *w = watch_create(c, WATCH_LIST, NULL);
+	if (w)
+		watch_list(w, &filter);
+}
+
 static void read_resource(struct client *c, const struct http_head *head)
 {
 	const struct str none = { NULL, 0 };
@@ -165,9 +216,14 @@ static void read_resource(struct client *c, const struct http_head *head)
 		reply_status(c);
 	else if (str_eq(head->path, STR("/metrics")))
 		reply_metrics(c);
+	else if (str_eq(head->path, STR("/jobs")) || str_eq(head->path, STR("/berth/jobs")))
+		list_jobs(c, head->query);
+	else if (str_starts(head->path, STR("/berth/jobs/")))
+		api_handle(c, head);
 	else
 		client_problem(c, PROBLEM_NOT_FOUND,
-			"the admin listener has /healthz, /readyz, /status, /metrics and /containers/{name}",
+			"the admin listener has /healthz, /readyz, /status, /metrics, /jobs and "
+			"/containers/{name}",
 			0, none);
 }
 
@@ -184,6 +240,8 @@ void admin_handle(struct client *c, const struct http_head *head)
 			"requests from pages in a browser (with Origin) are refused here", 0, none);
 	else if (changes)
 		begin_change(c, head);
+	else if (head->method == HTTP_DELETE && str_starts(head->path, STR("/berth/jobs/")))
+		api_handle(c, head);
 	else if (head->method != HTTP_GET && head->method != HTTP_HEAD)
 		client_problem(c, PROBLEM_METHOD_NOT_ALLOWED,
 			"GET reads the admin listener's resources; PUT and DELETE change /containers/{name}",

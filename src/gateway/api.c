@@ -9,6 +9,7 @@
 #include "http/url.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WAIT_MAX_S = 3600 };
@@ -51,12 +52,20 @@ void api_submit(struct client *c)
 	}
 	w->applied = ex->respond_async;
 	w->then_events = ex->wants_events;
+	if (ex->key) {
+		w->kind = WATCH_KEY;
+		watch_key(w);
+		return;
+	}
 	(void)job_submit(ex, w, NULL);
 }
 
 void api_wait_is_over(struct client *c)
 {
-	c->exchange->wait_until_us = 0;
+	struct exchange *ex = c->exchange;
+	ex->wait_until_us = 0;
+	free(ex->key); /* it has run without a look at its key: too late to ask */
+	ex->key = NULL;
 	api_submit(c);
 }
 

@@ -248,3 +248,34 @@ void reply_not_ready(struct client *c, const struct job *job)
 	c->reactor->metrics.problems[PROBLEM_NOT_READY]++;
 	client_reply(c, 409, "application/problem+json", str_of(extra), json_str(j));
 }
+
+static void write_location(char extra[160], const struct store_record *rec)
+{
+	char hex[STORE_ID_CHARS + 1];
+	snprintf(extra, 160, NO_STORE "Location: /berth/jobs/%s\r\n", store_id_print(&rec->id, hex));
+}
+
+void reply_accepted_before(struct client *c, const struct store_record *rec)
+{
+	struct json *j = &c->reactor->json;
+	char extra[160];
+	write_location(extra, rec);
+	describe_record(j, rec);
+	json_bytes(j, STR("\n"));
+	client_reply(c, 202, "application/json", str_of(extra), json_str(j));
+}
+
+void reply_key_in_use(struct client *c, const struct store_record *rec)
+{
+	struct json *j = &c->reactor->json;
+	char extra[160];
+	write_location(extra, rec);
+	json_reset(j);
+	problem_write(j, PROBLEM_KEY_IN_USE,
+		STR("the job that came with this Idempotency-Key is not over; follow it"), true);
+	key_id(j, &rec->id);
+	key_urls(j, &rec->id);
+	json_close(j, '}');
+	c->reactor->metrics.problems[PROBLEM_KEY_IN_USE]++;
+	client_reply(c, 409, "application/problem+json", str_of(extra), json_str(j));
+}

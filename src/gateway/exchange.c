@@ -185,6 +185,7 @@ void exchange_free(struct exchange *ex)
 	exchange_drop_held(ex);
 	reactor_of(ex)->budget.memory_used -= ex->request_cap;
 	free(ex->request);
+	free(ex->key);
 	objpool_put(pool, ex);
 }
 
@@ -477,6 +478,13 @@ void exchange_drop(struct exchange *ex)
 		pool_forgo(&ex->ticket);
 	if (!release_ticket(ex))
 		exchange_bury(ex);
+}
+
+void exchange_forget(struct exchange *ex)
+{
+	ex->client->exchange = NULL;
+	ex->client = NULL;
+	exchange_bury(ex);
 }
 
 static void give_request_up(struct exchange *ex)

@@ -68,6 +68,7 @@ struct exchange {
 	bool respond_async;     /* becomes a job: 202, at wait_until_us at the latest */
 	bool wants_events;      /* … and its events */
 	bool claiming;          /* its start is being committed: nothing may be sent before */
+	char *key;              /* owned; its Idempotency-Key, or NULL */
 	uint64_t wait_until_us; /* of the loop's clock; 0: none */
 	uint16_t status;        /* of the answer, for the access log; 0: none */
 	uint64_t answer_bytes;  /* of the answer's body so far */
@@ -118,6 +119,9 @@ bool exchange_join(struct exchange *ex);
 
 /* Over without an answer to anybody: its job has ended some other way. */
 void exchange_drop(struct exchange *ex);
+
+/* Over before it was admitted, its client being answered by somebody else. */
+void exchange_forget(struct exchange *ex);
 
 uint32_t exchange_waiting_bytes(const struct exchange *ex);
 

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFER_WAIT_MAX_S = 3600 };
+enum {
+	PREFER_WAIT_MAX_S = 3600,
+	KEY_MIN = 16, /* characters: there are no credentials beside it */
+};
 
 static const struct str no_extra = { NULL, 0 };
 
@@ -177,6 +180,22 @@ static void note_preference(struct exchange *ex, struct preference p, bool wants
 	ex->wants_events = wants_events;
 }
 
+/* False when the request's Idempotency-Key is none (and the exchange has been told so). */
+static bool note_key(struct exchange *ex, const struct http_head *head)
+{
+	const struct http_field *key = http_field(head, FIELD_IDEMPOTENCY_KEY);
+	if (!key || !(ex->submit || ex->respond_async))
+		return true;
+	if (key->value.len < KEY_MIN || key->value.len > STORE_KEY_MAX) {
+		exchange_problem(ex, PROBLEM_BAD_REQUEST, "an Idempotency-Key has 16 to 255 characters");
+		return false;
+	}
+	ex->key = strndup(key->value.ptr, key->value.len);
+	if (!ex->key)
+		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory");
+	return ex->key;
+}
+
 static void to_pool(struct client *c, const struct http_head *head, bool more_is_here)
 {
 	struct reactor *r = c->reactor;
@@ -200,6 +219,8 @@ static void to_pool(struct client *c, const struct http_head *head, bool more_is
 	ex->submit = submit;
 	note_preference(ex, prefer, durable && accepts_events(head));
 	c->exchange = ex;
+	if (!note_key(ex, head))
+		return;
 	enum problem p = exchange_precheck(ex, head);
 	if (p != PROBLEM_COUNT)
 		exchange_problem(ex, p, NULL);

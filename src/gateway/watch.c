@@ -3,6 +3,7 @@
 #include "gateway/client.h"
 #include "gateway/describe.h"
 #include "gateway/exchange.h"
+#include "gateway/fingerprint.h"
 #include "gateway/job.h"
 #include "gateway/reactor.h"
 #include "http/write.h"
@@ -15,6 +16,8 @@ enum {
 	POSITION_US = 250 * 1000, /* positions are told at most so often */
 	BEAT_US = 15 * 1000 * 1000,
 };
+
+static void on_reply(void *owner, const struct store_reply *reply);
 
 static const struct str no_store = { NO_STORE, sizeof NO_STORE - 1 };
 
@@ -260,6 +263,58 @@ static void got_result(struct watch *w, const struct store_reply *reply)
 		client_answered(finish(w), true);
 }
 
+/* The key was used before, by a job of which this is the record. */
+static void reply_repeat(struct watch *w, const struct store_record *rec)
+{
+	if (memcmp(w->hash, rec->payload_hash, sizeof w->hash) != 0) {
+		problem(w, PROBLEM_KEY_MISMATCH,
+			"this Idempotency-Key came with another method, path or body before");
+		return;
+	}
+	bool over = store_is_final(rec->state);
+	struct client *c = finish(w);
+	if (c->exchange)
+		exchange_forget(c->exchange);
+	if (over)
+		reply_accepted_before(c, rec);
+	else
+		reply_key_in_use(c, rec);
+}
+
+static void got_key(struct watch *w, const struct store_reply *reply)
+{
+	struct exchange *ex = w->client->exchange;
+	struct job_request req = { .key = str_of(ex->key) };
+	if (reply->err == 0 && reply->n_records) {
+		reply_repeat(w, reply->records);
+		return;
+	}
+	if (reply->err && reply->err != -ENOENT) {
+		exchange_forget(ex);
+		store_problem(w, reply->err);
+		return;
+	}
+	memcpy(req.hash, w->hash, sizeof req.hash);
+	w->kind = ex->submit ? WATCH_MESSAGE : WATCH_ACCEPTED;
+	(void)job_submit(ex, w, &req);
+}
+
+void watch_key(struct watch *w)
+{
+	struct exchange *ex = w->client->exchange;
+	struct reactor *r = w->reactor;
+	int err = fingerprint(ex, w->hash);
+	w->asking = true;
+	if (err == 0)
+		err = store_find(r->jobs.store, str_of(ex->route->settings->name), str_of(ex->key),
+			r->io->wall_us, on_reply, w);
+	if (err == 0)
+		return;
+	w->asking = false;
+	exchange_forget(ex);
+	store_problem(w, err);
+}
+
 static void on_reply(void *owner, const struct store_reply *reply)
 {
 	struct watch *w = owner;
@@ -303,6 +358,9 @@ static void on_reply(void *owner, const struct store_reply *reply)
 			client_reply(c, 200, "application/json", no_store, json_str(&c->reactor->json));
 		}
 		return;
+	case WATCH_KEY:
+		got_key(w, reply);
+		return;
 	case WATCH_MESSAGE:
 	case WATCH_ACCEPTED:
 		return;
@@ -326,6 +384,7 @@ void watch_ask(struct watch *w)
 		err = store_remove(s, &w->id, on_reply, w);
 		break;
 	case WATCH_LIST:
+	case WATCH_KEY:
 	case WATCH_MESSAGE:
 	case WATCH_ACCEPTED:
 		break;
@@ -390,7 +449,10 @@ void watch_job_committed(struct job *job)
 static void on_refused(struct watch *w, const void *arg)
 {
 	const struct store_reply *reply = arg;
-	store_problem(w, reply->err);
+	if (reply->err == -EEXIST && reply->n_records) /* the same key, a moment earlier */
+		reply_repeat(w, reply->records);
+	else
+		store_problem(w, reply->err);
 }
 
 void watch_job_refused(struct job *job, const struct store_reply *reply)
@@ -427,6 +489,7 @@ static void on_over(struct watch *w, const void *arg)
 		return;
 	case WATCH_STATUS:
 	case WATCH_LIST:
+	case WATCH_KEY:
 		return;
 	}
 }

@@ -21,6 +21,7 @@ enum watch_kind {
 	WATCH_EVENTS,   /* server-sent events until the end */
 	WATCH_CANCEL,   /* DELETE */
 	WATCH_LIST,     /* the admin listener's list */
+	WATCH_KEY,      /* a submission whose Idempotency-Key is looked up first */
 };
 
 struct watch {
@@ -38,7 +39,8 @@ struct watch {
 	bool told;
 	uint64_t deadline_us; /* of the loop's clock; 0: none */
 	uint64_t beat_us;
-	uint64_t at, total; /* of a long answer's body */
+	uint64_t at, total;             /* of a long answer's body */
+	uint8_t hash[STORE_HASH_BYTES]; /* of a submission with a key */
 };
 
 /* The client waits from now on. NULL without memory: the client has been told so. */
@@ -61,6 +63,9 @@ void watch_timer(struct watch *w);
 
 /* Asks the store for the record, the answer, … as the kind says. */
 void watch_ask(struct watch *w);
+
+/* Looks the key of the client's exchange up: it is submitted when the key is new. */
+void watch_key(struct watch *w);
 
 /* Lists jobs. */
 void watch_list(struct watch *w, const struct store_filter *filter);
