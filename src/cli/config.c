@@ -208,6 +208,10 @@ static void choose_fleet_pool(struct config *c)
 		p->busy_status = 503;
 		p->busy_header = "Berth-Busy";
 	}
+	if (p->on_leave == LEAVE_CLOSE && !p->idle_probe.path) {
+		p->idle_probe.path = "/berth/idle";
+		p->idle_probe.expect = "\"in_flight\":0}";
+	}
 	c->fleet.slots = p->slots;
 }
 

@@ -50,27 +50,16 @@ static uint16_t port_of(const struct io_addr *a)
 	return ntohs(a->sa.sa_family == AF_INET ? a->in.sin_port : a->in6.sin6_port);
 }
 
-/* Why no container can be there, or NULL. Requests must not reach what a cloud puts behind link-local
- * addresses: credentials. */
+/* Why no container can be there, or NULL. */
 static const char *not_a_container(const struct io_addr *a)
 {
-	static const uint8_t aws_metadata[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
 	uint32_t ip;
-	if (a->sa.sa_family == AF_UNIX)
-		return NULL;
 	if (port_of(a) == 0)
 		return "a container has a port of its own, not 0";
-	if (ipv4_of(a, &ip)) {
-		if (ip == 0)
-			return "a container has an address of its own, not that of every machine";
-		if (ip >> 16 == 0xa9fe || ip == 0x646464c8) /* 169.254/16, 100.100.100.200 */
-			return "link-local and metadata addresses are no containers";
-		return NULL;
-	}
-	if (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
+	if (ipv4_of(a, &ip) ? ip == 0
+			    : a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
 		return "a container has an address of its own, not that of every machine";
-	if (IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr) ||
-		!memcmp(&a->in6.sin6_addr, aws_metadata, sizeof aws_metadata))
+	if (!container_addr_is_allowed(a))
 		return "link-local and metadata addresses are no containers";
 	return NULL;
 }
@@ -97,6 +86,13 @@ static void check_listeners(struct config *c)
 				config_error(c, path, "%s stands here a second time", a);
 		}
 	}
+}
+
+static void check_store(struct config *c)
+{
+	const char *store = c->settings.store;
+	if (strcmp(store, "memory") != 0 && (strncmp(store, "sqlite:", 7) != 0 || !store[7]))
+		config_error(c, "store", "expected memory or sqlite:PATH, found \"%.60s\"", store);
 }
 
 static void check_limits(struct config *c)
@@ -170,6 +166,19 @@ static void check_times(struct config *c, size_t pool)
 		config_error(c, in_pool(path, pool, "timeouts.connect"), "must not be above timeouts.total");
 }
 
+static void check_on_leave(struct config *c, size_t pool)
+{
+	const struct pool_settings *p = &c->settings.pools[pool];
+	char path[CONFIG_PATH];
+	check_path(c, pool, "idle_probe.path", p->idle_probe.path);
+	if (p->on_leave == LEAVE_CLOSE && !p->idle_probe.path)
+		config_error(c, in_pool(path, pool, "on_leave"),
+			"close needs idle_probe.path: only a probe tells when the container is idle again");
+	if (p->idle_probe.expect && !p->idle_probe.path)
+		config_error(
+			c, in_pool(path, pool, "idle_probe.expect"), "means nothing without idle_probe.path");
+}
+
 static void check_busy(struct config *c, size_t pool)
 {
 	const struct pool_settings *p = &c->settings.pools[pool];
@@ -217,6 +226,7 @@ static void check_pool(struct config *c, size_t pool)
 	}
 	check_match(c, pool);
 	check_times(c, pool);
+	check_on_leave(c, pool);
 	check_busy(c, pool);
 	check_container_addrs(c, pool);
 }
@@ -306,6 +316,7 @@ void config_check(struct config *c, enum config_use use)
 {
 	check_listeners(c);
 	check_limits(c);
+	check_store(c);
 	for (size_t i = 0; i < c->settings.n_pools; i++)
 		check_pool(c, i);
 	check_containers_apart(c);

@@ -29,10 +29,14 @@ static const char everything[] =
 	"status_file: status.json\n"
 	"access_log: stderr\n"
 	"trusted_proxies: [10.0.0.0/8]\n"
-	"limits: {connections: 7, head: 8KiB, body: 1MiB, body_memory: 64KiB, memory: "
+	"limits: {connections: 7, connections_per_address: 3, head: 8KiB, body: 1MiB, body_memory: 64KiB, "
+	"memory: "
 	"2MiB, spool: 1GiB}\n"
 	"client_timeouts: {head: 1s, body: 2s, idle: 3s, send: 4s}\n"
-	"jobs: {max: 5, max_bytes: 2MiB, max_age: 6m}\n"
+	"store: sqlite:jobs.db\n"
+	"store_headers: [Cookie]\n"
+	"jobs: {max: 5, max_records: 6, max_bytes: 2MiB, max_result_bytes: 7KiB, max_age: 6m, record_age: "
+	"8m, key_age: 9m}\n"
 	"drain_timeout: 7s\n"
 	"half_close: wait\n"
 	"pools:\n"
@@ -44,11 +48,15 @@ static const char everything[] =
 	"    queue: {max: 3, max_bytes: 4MiB, max_wait: 5s}\n"
 	"    retry: always\n"
 	"    on_leave: close\n"
+	"    idle_probe: {path: /idle, expect: yes}\n"
+	"    zombie_timeout: 9s\n"
+	"    retry_budget: {percent: 7, min: 8}\n"
+	"    retry_buffer: 1KiB\n"
 	"    busy_status: 503\n"
 	"    busy_header: Berth-Busy\n"
 	"    health: {path: /h, interval: 1s, timeout: 2s, fall: 4, rise: 5, backoff_min: "
 	"10ms, backoff_max: 20ms}\n"
-	"    timeouts: {connect: 1s, first_byte: 2s, idle: 3s, total: 4s}\n"
+	"    timeouts: {connect: 1s, first_byte: 2s, idle: 3s, total: 4s, tunnel: 5s}\n"
 	"  - name: rest\n"
 	"    submit: {path: off}\n"
 	"    containers: 127.0.1.2:5000\n";
@@ -69,6 +77,7 @@ static void test_every_setting(void **state)
 	assert_int_equal(s->n_trusted_proxies, 1);
 	assert_string_equal(s->trusted_proxies[0], "10.0.0.0/8");
 	assert_int_equal(s->max_connections, 7);
+	assert_int_equal(s->max_connections_per_address, 3);
 	assert_int_equal(s->max_head_bytes, 8192);
 	assert_int_equal(s->max_body_bytes, 1 << 20);
 	assert_int_equal(s->body_memory_bytes, 65536);
@@ -81,6 +90,13 @@ static void test_every_setting(void **state)
 	assert_int_equal(s->jobs_max, 5);
 	assert_int_equal(s->jobs_max_bytes, 2 << 20);
 	assert_int_equal(s->jobs_max_age_us, 360000000);
+	assert_string_equal(s->store, "sqlite:jobs.db");
+	assert_int_equal(s->n_store_headers, 1);
+	assert_string_equal(s->store_headers[0], "Cookie");
+	assert_int_equal(s->jobs_max_records, 6);
+	assert_int_equal(s->jobs_max_result_bytes, 7168);
+	assert_int_equal(s->jobs_record_age_us, 480000000);
+	assert_int_equal(s->jobs_key_age_us, 540000000);
 	assert_int_equal(s->drain_timeout_us, 7000000);
 	assert_true(s->half_close_waits);
 	assert_int_equal(s->n_pools, 2);
@@ -107,6 +123,12 @@ static void test_every_setting_of_a_pool(void **state)
 	assert_int_equal(p->queue_max_wait_us, 5000000);
 	assert_int_equal(p->retry, RETRY_ALWAYS);
 	assert_int_equal(p->on_leave, LEAVE_CLOSE);
+	assert_string_equal(p->idle_probe.path, "/idle");
+	assert_string_equal(p->idle_probe.expect, "yes");
+	assert_int_equal(p->zombie_timeout_us, 9000000);
+	assert_int_equal(p->retry_percent, 7);
+	assert_int_equal(p->retry_min, 8);
+	assert_int_equal(p->retry_buffer_bytes, 1024);
 	assert_int_equal(p->busy_status, 503);
 	assert_string_equal(p->busy_header, "Berth-Busy");
 	assert_string_equal(p->health.path, "/h");
@@ -120,6 +142,7 @@ static void test_every_setting_of_a_pool(void **state)
 	assert_int_equal(p->timeouts.first_byte_us, 2000000);
 	assert_int_equal(p->timeouts.idle_us, 3000000);
 	assert_int_equal(p->timeouts.total_us, 4000000);
+	assert_int_equal(p->timeouts.tunnel_us, 5000000);
 
 	assert_string_equal(s->pools[1].containers[0].name, "container4");
 	assert_null(s->pools[1].submit_path);
@@ -150,6 +173,14 @@ static void test_an_empty_file_is_a_fleet_of_eight(void **state)
 	assert_string_equal(c->settings.pools[0].health.path, "/v2/health/ready");
 	assert_int_equal(c->settings.pools[0].busy_status, 503);
 	assert_string_equal(c->settings.pools[0].busy_header, "Berth-Busy");
+	config_destroy(c);
+}
+
+static void test_a_fleet_knows_how_its_containers_tell_that_they_are_idle(void **state)
+{
+	struct config *c = read_good("pools: [{on_leave: close}]\n", CONFIG_UP);
+	assert_string_equal(c->settings.pools[0].idle_probe.path, "/berth/idle");
+	assert_string_equal(c->settings.pools[0].idle_probe.expect, "\"in_flight\":0}");
 	config_destroy(c);
 }
 
@@ -303,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_every_setting_of_a_pool),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_an_empty_file_is_a_fleet_of_eight),
+		cmocka_unit_test(test_a_fleet_knows_how_its_containers_tell_that_they_are_idle),
 		cmocka_unit_test(test_the_fleet_gets_the_pool_without_containers),
 		cmocka_unit_test(test_listening_sockets_replace_the_default_only),
 		cmocka_unit_test(test_flags_win),
