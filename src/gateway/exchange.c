@@ -159,11 +159,12 @@ int exchange_receive(struct exchange *ex, struct str payload)
 	return 0;
 }
 
-/* A chunked request goes on with the length that it turned out to have. */
-static int close_head(struct exchange *ex)
+int exchange_received(struct exchange *ex)
 {
 	char end[END_BYTES];
 	struct writer w;
+	if (!ex->head_open)
+		return 0;
 	writer_init(&w, end, sizeof end);
 	forward_request_end(&w, true, ex->body ? ex->body->size : 0);
 	char *p = realloc(ex->request, ex->request_bytes + writer_len(&w));
@@ -273,10 +274,6 @@ uint32_t exchange_waiting_bytes(const struct exchange *ex)
 bool exchange_admit(struct exchange *ex)
 {
 	struct slot *s;
-	if (ex->head_open && close_head(ex) < 0) {
-		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory (memory_limit)");
-		return false;
-	}
 	switch (pool_admit(
 		&ex->route->pool, &ex->ticket, exchange_waiting_bytes(ex), reactor_of(ex)->io->now_us, &s)) {
 	case ADMIT_DISPATCH:

@@ -82,6 +82,9 @@ MUST_USE struct exchange *exchange_create(struct route *route, struct client *c,
 /* More of the body. 0 or -errno at a limit (answer with PROBLEM_OVERLOADED). */
 MUST_USE int exchange_receive(struct exchange *ex, struct str payload);
 
+/* All of the body is here: a chunked request goes on with the length that it turned out to have. -ENOMEM. */
+MUST_USE int exchange_received(struct exchange *ex);
+
 /* Would it be refused if it were complete now? PROBLEM_COUNT: no. */
 enum problem exchange_precheck(struct exchange *ex, const struct http_head *head);
 

@@ -90,7 +90,9 @@ static void request_whole(struct client *c)
 	c->upload = NULL;
 	c->must_linger = false;
 	c->phase = CLIENT_WAITING;
-	if (ex->submit || (ex->respond_async && !ex->wait_until_us))
+	if (exchange_received(ex) < 0)
+		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory (memory_limit)");
+	else if (ex->submit || (ex->respond_async && !ex->wait_until_us))
 		api_submit(c);
 	else if (exchange_admit(ex) && (ex->ticket.state == TICKET_WAITING || ex->wait_until_us))
 		client_watch_wait(c);
