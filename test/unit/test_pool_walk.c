@@ -307,8 +307,8 @@ static void do_withdraw(struct walk *w)
 
 static void do_abandon(struct walk *w)
 {
-	struct model_container *mc;
-	struct model_slot *ms;
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
 	if (!pick(w, 1 << SLOT_BUSY | 1 << SLOT_CONNECTING, &mc, &ms) || !ms->ticket)
 		return;
 	bool settle = below(w, 2);
@@ -333,8 +333,8 @@ static void count_service_time(struct walk *w, const struct ticket *t)
 
 static void do_answered(struct walk *w)
 {
-	struct model_container *mc;
-	struct model_slot *ms;
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
 	if (!pick(w, 1 << SLOT_BUSY | 1 << SLOT_ZOMBIE, &mc, &ms))
 		return;
 	struct ticket *t = ms->ticket;
@@ -360,8 +360,8 @@ static void do_answered(struct walk *w)
 
 static void do_connected(struct walk *w)
 {
-	struct model_container *mc;
-	struct model_slot *ms;
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
 	if (!pick(w, 1 << SLOT_CONNECTING, &mc, &ms))
 		return;
 	slot_connected(real_slot(w, mc, ms), w->mix->probe_first, w->now_us);
@@ -376,8 +376,8 @@ static void do_connected(struct walk *w)
 
 static void do_disconnected(struct walk *w)
 {
-	struct model_container *mc;
-	struct model_slot *ms;
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
 	if (!pick(w, 1 << SLOT_FREE, &mc, &ms) || !ms->connected)
 		return;
 	slot_disconnected(real_slot(w, mc, ms));
@@ -400,8 +400,8 @@ static void try_again_or_not(struct walk *w, struct ticket *t, const struct mode
 
 static void do_lost(struct walk *w)
 {
-	struct model_container *mc;
-	struct model_slot *ms;
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
 	if (!pick(w, 1 << SLOT_CONNECTING | 1 << SLOT_BUSY | 1 << SLOT_ZOMBIE, &mc, &ms))
 		return;
 	bool connecting = ms->state == SLOT_CONNECTING, tried = connecting || ms->probing;
@@ -427,8 +427,8 @@ static void do_lost(struct walk *w)
 
 static void do_bounced(struct walk *w)
 {
-	struct model_container *mc;
-	struct model_slot *ms;
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
 	if (!pick(w, 1 << SLOT_BUSY, &mc, &ms) || !ms->ticket)
 		return;
 	struct ticket *t = slot_bounced(real_slot(w, mc, ms), w->now_us);
@@ -622,8 +622,8 @@ static void assert_same(const struct walk *w)
 /* Nobody waits any more and all is answered: nothing is left in flight. */
 static void wind_down(struct walk *w)
 {
-	struct model_container *mc;
-	struct model_slot *ms;
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
 	while (w->model.n_waiting)
 		do_withdraw(w);
 	while (pick(w, 1 << SLOT_CONNECTING, &mc, &ms))

@@ -1,0 +1,624 @@
+/* A seat is one connection:
+ *
+ *   IDLE ──first byte──▶ READING ──whole, or early──▶ WORKING ──▶ ANSWERING ──last byte──▶ IDLE, or closed
+ *
+ * A request that is answered early goes on to be read while it is answered, and after it.
+ */
+#include "fake_container.h"
+
+#include "http/write.h"
+#include "talk.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum seat_state { SEAT_IDLE, SEAT_READING, SEAT_WORKING, SEAT_ANSWERING, SEAT_HUNG };
+
+/* What is wrong with an answer. */
+enum slip { SLIP_NONE, SLIP_CLOSE_FIRST, SLIP_CUT, SLIP_NONSENSE, SLIP_BAD_CHUNK, SLIP_EXTRA, SLIP_HANG };
+
+enum { NO_TOKEN = UINT32_MAX, ANSWER_HEAD_BYTES = 1024, CHUNKS = 24, CHUNK_LINE_BYTES = 40 };
+
+struct seat {
+	struct list_node node;            /* on container->seats */
+	struct fake_container *container; /* borrowed: the owner */
+	struct wire_end *end;             /* borrowed */
+	struct reader reader;
+	struct outgoing out;
+	struct event act; /* the work is done; or an idle connection is closed */
+	enum seat_state state;
+	uint32_t token; /* of the request at hand; NO_TOKEN: a probe */
+	uint64_t read_bytes;
+	uint32_t answers; /* over this connection */
+	bool reading;     /* the request's end is to come */
+	bool head_only;   /* it is a HEAD */
+	bool close;       /* after this answer */
+	enum slip slip;
+};
+
+static const struct wire_ops seat_ops;
+
+static struct rand *rand_of(struct fake_container *c)
+{
+	return &c->world->rand;
+}
+
+static const struct container_plan *plan_of(const struct fake_container *c)
+{
+	return &c->world->plan.container;
+}
+
+static bool chance(struct fake_container *c, uint32_t ppm)
+{
+	return ppm && rand_chance(rand_of(c), ppm);
+}
+
+static void set(struct fake_container *c, struct event *e, uint64_t after_us)
+{
+	event_set(&c->world->sim->schedule, e, world_now_us(c->world) + after_us);
+}
+
+static struct record *record_of(struct seat *s)
+{
+	return s->token == NO_TOKEN ? NULL : ledger_at(&s->container->world->ledger, s->token);
+}
+
+/* ---- the end of a request, and of a connection ---- */
+
+/* Berth may have to fail this request, and may even think that it never arrived. */
+static void harm(struct seat *s, bool maybe_stale)
+{
+	struct record *r = record_of(s);
+	if (r) {
+		r->harmed = true;
+		r->maybe_stale = maybe_stale;
+	}
+	oracle_trouble(s->container->world, s->container->pool);
+}
+
+static void over(struct seat *s)
+{
+	if (s->state == SEAT_IDLE)
+		return;
+	CHECK(s->container->in_flight > 0);
+	s->container->in_flight--;
+	s->state = SEAT_IDLE;
+}
+
+static void seat_free(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	over(s);
+	event_stop(&c->world->sim->schedule, &s->act);
+	outgoing_finish(&s->out);
+	reader_finish(&s->reader);
+	list_remove(&c->seats, &s->node);
+	free(s);
+}
+
+static void seat_close(struct seat *s, bool reset)
+{
+	/* a kept-alive connection's end before an answer's first byte, as Berth sees it */
+	bool silent = s->state == SEAT_READING || s->state == SEAT_WORKING || s->state == SEAT_HUNG;
+	bool lost = reset && wire_unread(wire_peer(s->end));
+	if (s->state != SEAT_IDLE || lost)
+		harm(s, s->answers > 0 && (silent || lost));
+	else
+		oracle_trouble(s->container->world, s->container->pool); /* a request may be on its way */
+	wire_close(s->end, reset);
+	seat_free(s);
+}
+
+static void on_act(struct event *e);
+static void on_pace(struct event *e);
+
+/* ---- connections ---- */
+
+enum dial container_dial(struct fake_container *c)
+{
+	if (c->mood == MOOD_VANISHED || chance(c, plan_of(c)->hang_dial_ppm)) {
+		oracle_trouble(c->world, c->pool);
+		return DIAL_HANGS;
+	}
+	if (c->mood == MOOD_DEAD || chance(c, plan_of(c)->refuse_ppm)) {
+		oracle_trouble(c->world, c->pool);
+		return rand_below(rand_of(c), 4) ? DIAL_REFUSED : DIAL_REFUSED_NOW;
+	}
+	return DIAL_TRY;
+}
+
+bool container_answer(struct fake_container *c, struct wire_end *far)
+{
+	struct world *w = c->world;
+	if (c->mood != MOOD_WELL) {
+		oracle_trouble(w, c->pool);
+		return false;
+	}
+	struct seat *s = calloc(1, sizeof *s);
+	CHECK(s);
+	s->container = c;
+	s->end = far;
+	s->act.fire = on_act;
+	s->token = NO_TOKEN;
+	reader_init(&s->reader, &w->container_head, false);
+	outgoing_init(&s->out, far, &w->sim->schedule, rand_of(c));
+	s->out.pace.fire = on_pace;
+	wire_attach(far, &seat_ops, s);
+	list_push_back(&c->seats, &s->node);
+	return true;
+}
+
+/* ---- reading ---- */
+
+/* A request of which Berth has sent only a part before it closed the connection, which is still under way: nobody
+ * runs half a request. */
+static uint32_t broken_off(const struct fake_container *c)
+{
+	uint32_t n = 0;
+	list_for_each (node, &c->seats) {
+		const struct seat *s = CONTAINER_OF(node, struct seat, node);
+		n += s->state == SEAT_READING && (s->end->fin || s->end->err);
+	}
+	return n;
+}
+
+static void first_byte(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	VERIFY(c->world, s->state == SEAT_IDLE, "container %u gets bytes while it answers", c->index);
+	event_stop(&c->world->sim->schedule, &s->act);
+	s->state = SEAT_READING;
+	s->reading = true;
+	s->token = NO_TOKEN;
+	s->read_bytes = 0;
+	s->slip = SLIP_NONE;
+	s->close = false;
+	c->in_flight++;
+	VERIFY(c->world, c->in_flight <= c->slots || c->in_flight - broken_off(c) <= c->slots, "I2: container %u of pool %u has %u requests in flight",
+		c->index, c->pool, c->in_flight);
+	if (c->in_flight > c->most_in_flight)
+		c->most_in_flight = c->in_flight;
+}
+
+static void check_fields(struct seat *s, const struct record *r)
+{
+	struct world *w = s->container->world;
+	const struct http_head *h = s->reader.head;
+	const struct http_field *via = http_field(h, FIELD_VIA);
+	VERIFY(w, via && str_starts(via->value, r->old ? STR("1.0 berth") : STR("1.1 berth")), "no Via");
+	VERIFY(w, http_field(h, FIELD_X_FORWARDED_FOR), "no X-Forwarded-For");
+	VERIFY(w, http_field(h, FIELD_X_REQUEST_ID), "no X-Request-Id");
+	VERIFY(w, http_field(h, FIELD_TRACEPARENT), "no traceparent");
+	VERIFY(w, !http_field(h, FIELD_EXPECT) && !http_field(h, FIELD_BERTH_MAX_WAIT),
+		"a field for Berth was passed on");
+	VERIFY(w, !http_field_named(h, STR("X-Hop")), "a hop-by-hop field was passed on");
+	VERIFY(w, str_eq(h->host, STR("sim.example")), "Host is " STR_FMT, STR_ARG(h->host));
+	VERIFY(w, h->minor_version == 1 && h->framing != FRAMING_CHUNKED, "not the form that Berth sends");
+}
+
+static void check_request(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	struct world *w = c->world;
+	const struct http_head *h = s->reader.head;
+	s->token = ledger_token(&w->ledger, h->query);
+	VERIFY(w, s->token != NO_TOKEN, "container %u gets " STR_FMT, c->index, STR_ARG(h->start_line));
+	struct record *r = record_of(s);
+	bool submit = r->kind == ASK_SUBMIT;
+	struct str path = submit ? STR("/run_model") : STR("/p");
+	VERIFY(w, r->kind == ASK_PLAIN || submit, "a request that is for Berth itself reaches a container");
+	VERIFY(w, r->pool == c->pool, "token %u is of pool %u and comes to pool %u", s->token, r->pool, c->pool);
+	VERIFY(w, str_eq(str_skip(h->path, c->pool ? 2 : 0), path), "its path is " STR_FMT, STR_ARG(h->path));
+	VERIFY(w, h->method == (submit ? HTTP_POST : (enum http_method)r->method), "its method is " STR_FMT,
+		STR_ARG(h->method_name));
+	VERIFY(w, h->content_length == r->body_bytes, "token %u: %llu bytes announced for %u", s->token,
+		(unsigned long long)h->content_length, r->body_bytes);
+	check_fields(s, r);
+	judge_delivery(w, s->token);
+	r->deliveries++;
+	r->whole = r->answered = r->harmed = r->maybe_stale = false;
+	w->tally->deliveries++;
+	TRACE(w, "container %u.%u reads token %u, delivery %u, %u in flight", c->pool, c->index, s->token,
+		r->deliveries, c->in_flight);
+}
+
+static enum slip draw_slip(struct fake_container *c)
+{
+	const struct container_plan *p = plan_of(c);
+	if (chance(c, p->close_first_ppm))
+		return SLIP_CLOSE_FIRST;
+	if (chance(c, p->cut_ppm))
+		return SLIP_CUT;
+	if (chance(c, p->nonsense_ppm))
+		return SLIP_NONSENSE;
+	if (chance(c, p->bad_chunk_ppm))
+		return SLIP_BAD_CHUNK;
+	if (chance(c, p->extra_ppm))
+		return SLIP_EXTRA;
+	return chance(c, p->hang_ppm) ? SLIP_HANG : SLIP_NONE;
+}
+
+static void work(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	const struct container_plan *p = plan_of(c);
+	s->state = SEAT_WORKING;
+	if (s->slip == SLIP_HANG) {
+		s->state = SEAT_HUNG;
+		harm(s, false);
+		return;
+	}
+	uint64_t range_us = s->token == NO_TOKEN ? 0 : p->service_max_us - p->service_min_us;
+	set(c, &s->act, p->service_min_us + rand_below(rand_of(c), range_us + 1));
+}
+
+static void head_read(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	const struct http_head *h = s->reader.head;
+	s->head_only = h->method == HTTP_HEAD;
+	if (str_eq(h->path, STR("/health"))) {
+		VERIFY(c->world, c->in_flight == 1, "container %u is probed while it is busy", c->index);
+		return;
+	}
+	check_request(s);
+	s->slip = draw_slip(c);
+	if (h->content_length && chance(c, plan_of(c)->early_ppm))
+		work(s);
+}
+
+static void request_read(struct seat *s)
+{
+	struct record *r = record_of(s);
+	s->reading = false;
+	if (r) {
+		VERIFY(s->container->world, s->read_bytes == r->body_bytes, "token %u: %llu bytes for %u",
+			s->token, (unsigned long long)s->read_bytes, r->body_bytes);
+		r->whole = true;
+	}
+	if (s->state == SEAT_READING)
+		work(s);
+}
+
+static void on_bytes(struct wire_end *e, const char *bytes, size_t n)
+{
+	struct seat *s = e->owner;
+	struct world *w = s->container->world;
+	struct str in = { bytes, n }, payload;
+	while (in.len) {
+		if (!s->reading)
+			first_byte(s);
+		enum reading got = reader_next(&s->reader, &in, &payload);
+		while (got != READ_MORE) {
+			VERIFY(w, got != READ_BAD, "container %u gets what is no request", s->container->index);
+			if (got == READ_HEAD) {
+				head_read(s);
+			} else if (got == READ_PAYLOAD) {
+				VERIFY(w, pattern_fits(&w->ledger, s->token, SIDE_REQUEST, s->read_bytes, payload),
+					"token %u: another body came", s->token);
+				s->read_bytes += payload.len;
+			} else if (got == READ_END) {
+				request_read(s);
+				break;
+			}
+			got = reader_next(&s->reader, &in, &payload);
+		}
+	}
+}
+
+/* ---- answering ---- */
+
+/* Bytes behind the answer that nobody has asked for. */
+static void babble(struct seat *s)
+{
+	static const char text[] = "and this is not HTTP\r\n\r\n";
+	oracle_trouble(s->container->world, s->container->pool);
+	(void)!wire_send(s->end, &(struct iovec){ (char *)(uintptr_t)text, sizeof text - 1 }, 1);
+}
+
+static void answered(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	const struct container_plan *p = plan_of(c);
+	if (s->slip == SLIP_CUT || s->slip == SLIP_BAD_CHUNK ||
+		(s->slip == SLIP_NONSENSE && rand_below(rand_of(c), 2))) {
+		seat_close(s, rand_below(rand_of(c), 2));
+		return;
+	}
+	if (s->close && s->reading)
+		harm(s, s->answers > 0); /* what still comes resets the connection */
+	s->answers++;
+	over(s);
+	if (s->slip == SLIP_EXTRA)
+		babble(s);
+	if (s->close) {
+		wire_close(s->end, false);
+		seat_free(s);
+	} else if (chance(c, p->idle_close_ppm)) {
+		set(c, &s->act, rand_below(rand_of(c), p->idle_close_max_us + 1));
+	}
+}
+
+/* Sends what goes; sees to the end when all has gone. */
+static void go_on(struct seat *s, int err)
+{
+	if (err < 0) { /* Berth has closed it */
+		wire_close(s->end, false);
+		seat_free(s);
+		return;
+	}
+	if (s->state == SEAT_ANSWERING && outgoing_is_done(&s->out))
+		answered(s);
+}
+
+static void on_pace(struct event *e)
+{
+	struct seat *s = CONTAINER_OF(e, struct seat, out.pace);
+	go_on(s, outgoing_go(&s->out));
+}
+
+static void on_room(struct wire_end *e)
+{
+	struct seat *s = e->owner;
+	go_on(s, outgoing_go(&s->out));
+}
+
+static int draw_status(struct fake_container *c)
+{
+	static const int others[] = { 201, 302, 400, 404, 429, 500, 503 };
+	if (chance(c, plan_of(c)->empty_ppm))
+		return rand_below(rand_of(c), 2) ? 204 : 304;
+	if (chance(c, plan_of(c)->status_ppm))
+		return others[rand_below(rand_of(c), ARRAY_LEN(others))];
+	return 200;
+}
+
+static uint32_t draw_length(struct fake_container *c)
+{
+	const struct container_plan *p = plan_of(c);
+	uint32_t most = chance(c, p->big_answer_ppm) ? p->big_answer_max : p->answer_max;
+	return (uint32_t)rand_below(rand_of(c), most + 1);
+}
+
+/* The body in up to CHUNKS chunks. */
+static void write_chunks(struct seat *s, struct writer *w, uint32_t bytes)
+{
+	struct fake_container *c = s->container;
+	const struct ledger *l = &c->world->ledger;
+	uint32_t bad_at = s->slip == SLIP_BAD_CHUNK ? (uint32_t)rand_below(rand_of(c), bytes + 1) : UINT32_MAX;
+	for (uint32_t at = 0; at < bytes;) {
+		uint32_t n = bytes / CHUNKS + 1 + (uint32_t)rand_below(rand_of(c), bytes);
+		if (n > bytes - at)
+			n = bytes - at;
+		write_hex(w, n, 0);
+		write_lit(w, "\r\n");
+		pattern_write(l, w, s->token, SIDE_ANSWER, at, n);
+		at += n;
+		if (at >= bad_at) {
+			write_lit(w, "xx\r\n");
+			return;
+		}
+		write_lit(w, "\r\n");
+	}
+	write_lit(w, "0\r\n\r\n");
+}
+
+static void write_head(struct seat *s, struct writer *w, const struct record *r, enum http_framing framing)
+{
+	struct fake_container *c = s->container;
+	if (chance(c, plan_of(c)->interim_ppm))
+		write_lit(w, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n");
+	write_lit(w, "HTTP/1.1 ");
+	write_u64(w, r->answer_status);
+	write_lit(w, " Said\r\nX-Token: ");
+	write_u64(w, s->token);
+	write_lit(w, "-");
+	write_u64(w, r->deliveries);
+	write_lit(w, "\r\nContent-Type: application/octet-stream\r\nX-Inner: 1\r\nConnection: x-inner");
+	if (s->close)
+		write_lit(w, ", close");
+	write_lit(w, "\r\n");
+	if (framing == FRAMING_CHUNKED) {
+		write_lit(w, "Transfer-Encoding: chunked\r\n");
+	} else if (framing == FRAMING_LENGTH) {
+		write_lit(w, "Content-Length: ");
+		write_u64(w, r->answer_bytes);
+		write_lit(w, "\r\n");
+	}
+	write_lit(w, "\r\n");
+}
+
+static enum http_framing draw_framing(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	if (s->slip == SLIP_BAD_CHUNK || chance(c, plan_of(c)->chunked_ppm))
+		return FRAMING_CHUNKED;
+	if (chance(c, plan_of(c)->close_framed_ppm))
+		return FRAMING_CLOSE;
+	return FRAMING_LENGTH;
+}
+
+/* The whole answer, as it should be but for a bad chunk. */
+static void write_answer(struct seat *s, struct writer *w, struct record *r)
+{
+	enum http_framing framing = draw_framing(s);
+	if (r->answer_empty && r->answer_status != 200)
+		framing = FRAMING_NONE;
+	if (framing == FRAMING_CLOSE && (r->answer_empty || s->slip != SLIP_NONE))
+		framing = FRAMING_LENGTH; /* else what is wrong would look right */
+	s->close = framing == FRAMING_CLOSE || chance(s->container, plan_of(s->container)->close_ppm);
+	write_head(s, w, r, framing);
+	if (r->answer_empty)
+		return;
+	if (framing == FRAMING_CHUNKED)
+		write_chunks(s, w, r->answer_bytes);
+	else
+		pattern_write(&s->container->world->ledger, w, s->token, SIDE_ANSWER, 0, r->answer_bytes);
+}
+
+static void send_answer(struct seat *s, const char *bytes, size_t n)
+{
+	struct fake_container *c = s->container;
+	const struct container_plan *p = plan_of(c);
+	bool drips = s->token != NO_TOKEN && chance(c, p->drip_ppm);
+	s->state = SEAT_ANSWERING;
+	outgoing_drip(&s->out, drips ? p->drip_piece_max : 0, p->drip_pause_max_us);
+	go_on(s, outgoing_put(&s->out, bytes, n));
+}
+
+static void answer_request(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	struct world *w = c->world;
+	struct record *r = record_of(s);
+	struct writer out;
+	r->answer_status = (uint16_t)draw_status(c);
+	r->answer_bytes = draw_length(c);
+	r->answer_empty = s->head_only || r->answer_status == 204 || r->answer_status == 304;
+	if ((r->answer_empty || !r->answer_bytes) && s->slip == SLIP_BAD_CHUNK)
+		s->slip = SLIP_NONE;
+	size_t room = ANSWER_HEAD_BYTES + r->answer_bytes + (CHUNKS + 2) * CHUNK_LINE_BYTES;
+	writer_init(&out, world_scratch(w, room), room);
+	write_answer(s, &out, r);
+	CHECK(!out.overflow);
+	size_t n = writer_len(&out);
+	if (s->slip == SLIP_CUT)
+		n = 1 + rand_below(rand_of(c), n - 1);
+	r->answered = s->slip == SLIP_NONE || s->slip == SLIP_EXTRA;
+	if (!r->answered)
+		harm(s, false);
+	TRACE(w, "container %u.%u answers token %u: %u, %u bytes%s", c->pool, c->index, s->token,
+		r->answer_status, r->answer_bytes, r->answered ? "" : ", badly");
+	send_answer(s, out.start, n);
+}
+
+static void answer_probe(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	struct str text = STR("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	if (chance(c, plan_of(c)->unready_ppm)) {
+		oracle_trouble(c->world, c->pool);
+		text = STR("HTTP/1.1 503 Not Yet\r\nContent-Length: 0\r\n\r\n");
+	} else if (chance(c, plan_of(c)->probe_odd_ppm)) {
+		text = STR("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+	}
+	send_answer(s, text.ptr, text.len);
+}
+
+static void on_act(struct event *e)
+{
+	struct seat *s = CONTAINER_OF(e, struct seat, act);
+	struct fake_container *c = s->container;
+	if (s->state == SEAT_IDLE) {
+		TRACE(c->world, "container %u.%u closes an idle connection", c->pool, c->index);
+		seat_close(s, rand_below(rand_of(c), 4) == 0);
+	} else if (s->token == NO_TOKEN) {
+		answer_probe(s);
+	} else if (s->slip == SLIP_CLOSE_FIRST) {
+		seat_close(s, rand_below(rand_of(c), 2));
+	} else if (s->slip == SLIP_NONSENSE) {
+		harm(s, false);
+		send_answer(s, "SSH-2.0-OpenSSH_9.2\r\n", 21);
+	} else {
+		answer_request(s);
+	}
+}
+
+/* ---- what Berth does to a connection ---- */
+
+static void on_eof(struct wire_end *e)
+{
+	struct seat *s = e->owner;
+	wire_close(e, false);
+	seat_free(s);
+}
+
+static void on_broken(struct wire_end *e, int err)
+{
+	(void)err;
+	on_eof(e);
+}
+
+static const struct wire_ops seat_ops = {
+	.on_bytes = on_bytes,
+	.on_eof = on_eof,
+	.on_broken = on_broken,
+	.on_room = on_room,
+};
+
+/* ---- moods ---- */
+
+static void die(struct fake_container *c)
+{
+	bool vanish = chance(c, plan_of(c)->vanish_ppm);
+	c->mood = vanish ? MOOD_VANISHED : MOOD_DEAD;
+	c->world->tally->deaths++;
+	oracle_trouble(c->world, c->pool);
+	TRACE(c->world, "container %u.%u %s", c->pool, c->index, vanish ? "vanishes" : "dies");
+	list_for_each_safe (n, &c->seats) {
+		struct seat *s = CONTAINER_OF(n, struct seat, node);
+		if (!vanish) {
+			seat_close(s, rand_below(rand_of(c), 2));
+			continue;
+		}
+		harm(s, false);
+		wire_vanish(s->end);
+		seat_free(s);
+	}
+}
+
+static void arm_change(struct fake_container *c)
+{
+	const struct container_plan *p = plan_of(c);
+	if (c->mood != MOOD_WELL)
+		set(c, &c->change, 1 + rand_below(rand_of(c), p->away_max_us));
+	else if (p->death_every_us)
+		set(c, &c->change, 1 + rand_below(rand_of(c), 2 * (uint64_t)p->death_every_us));
+}
+
+static void on_change(struct event *e)
+{
+	struct fake_container *c = CONTAINER_OF(e, struct fake_container, change);
+	if (c->mood == MOOD_WELL) {
+		die(c);
+	} else {
+		c->mood = MOOD_WELL;
+		TRACE(c->world, "container %u.%u is back", c->pool, c->index);
+	}
+	arm_change(c);
+}
+
+void container_begin(struct fake_container *c, struct world *w, uint32_t pool, uint32_t index)
+{
+	*c = (struct fake_container){
+		.world = w,
+		.pool = (uint8_t)pool,
+		.index = index,
+		.slots = w->plan.pools[pool].slots,
+	};
+	list_init(&c->seats);
+	c->change.fire = on_change;
+	arm_change(c);
+}
+
+void container_calm(struct fake_container *c)
+{
+	event_stop(&c->world->sim->schedule, &c->change);
+	c->mood = MOOD_WELL;
+	list_for_each_safe (n, &c->seats) {
+		struct seat *s = CONTAINER_OF(n, struct seat, node);
+		if (s->state == SEAT_HUNG) /* restarted by whoever minds it */
+			seat_close(s, true);
+	}
+}
+
+void container_end(struct fake_container *c)
+{
+	event_stop(&c->world->sim->schedule, &c->change);
+	list_for_each_safe (n, &c->seats) {
+		struct seat *s = CONTAINER_OF(n, struct seat, node);
+		wire_close(s->end, false);
+		seat_free(s);
+	}
+}

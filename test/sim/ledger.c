@@ -1,0 +1,187 @@
+#include "ledger.h"
+
+#include "world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What reaches Berth later than it happened may be the reason of an answer for so long. */
+enum { GRACE_US = 2 * 1000 * 1000 };
+
+void ledger_init(struct ledger *l)
+{
+	struct rand r;
+	*l = (struct ledger){ 0 };
+	rand_seed(&r, 0);
+	for (size_t i = 0; i < PATTERN_BYTES; i += 8) {
+		uint64_t v = rand_u64(&r);
+		memcpy(l->pattern + i, &v, 8);
+	}
+	memcpy(l->pattern + PATTERN_BYTES, l->pattern, PATTERN_BYTES);
+}
+
+void ledger_finish(struct ledger *l)
+{
+	free(l->records);
+}
+
+uint32_t ledger_add(struct ledger *l, struct record r)
+{
+	if (l->n == l->cap) {
+		l->cap = l->cap ? l->cap * 2 : 256;
+		l->records = realloc(l->records, l->cap * sizeof *l->records);
+		CHECK(l->records);
+	}
+	l->records[l->n] = r;
+	return l->n++;
+}
+
+/* ---- bodies ---- */
+
+/* Where byte `from` of this body stands in the pattern. */
+static size_t place(uint32_t token, enum side side, uint64_t from)
+{
+	uint32_t start = (token * 2 + (side == SIDE_ANSWER)) * UINT32_C(2654435761) >> 16;
+	return (size_t)(start + from) % PATTERN_BYTES;
+}
+
+void pattern_write(
+	const struct ledger *l, struct writer *w, uint32_t token, enum side side, uint64_t from, size_t n)
+{
+	while (n) {
+		size_t k = n < PATTERN_BYTES ? n : PATTERN_BYTES;
+		write_bytes(w, l->pattern + place(token, side, from), k);
+		from += k;
+		n -= k;
+	}
+}
+
+bool pattern_fits(const struct ledger *l, uint32_t token, enum side side, uint64_t from, struct str bytes)
+{
+	while (bytes.len) {
+		size_t k = bytes.len < PATTERN_BYTES ? bytes.len : PATTERN_BYTES;
+		if (memcmp(bytes.ptr, l->pattern + place(token, side, from), k) != 0)
+			return false;
+		from += k;
+		bytes = str_skip(bytes, k);
+	}
+	return true;
+}
+
+uint32_t ledger_token(const struct ledger *l, struct str query)
+{
+	uint64_t token;
+	if (!str_starts(query, STR("t=")) || !str_to_u64(str_skip(query, 2), &token) || token >= l->n)
+		return UINT32_MAX;
+	return (uint32_t)token;
+}
+
+/* ---- judgements ---- */
+
+static uint64_t least_timeout_us(const struct pool_settings *ps)
+{
+	uint64_t us = ps->timeouts.total_us;
+	if (ps->timeouts.first_byte_us < us)
+		us = ps->timeouts.first_byte_us;
+	return ps->timeouts.idle_us < us ? ps->timeouts.idle_us : us;
+}
+
+/* Something was so since the request was begun, or shortly before. */
+static bool was(const struct record *r, uint64_t last_us)
+{
+	return last_us && last_us + GRACE_US >= r->started_us;
+}
+
+bool judge_crowd(const struct world *w)
+{
+	uint64_t last_us = w->oracle.turned_away_us;
+	return last_us && last_us + GRACE_US >= world_now_us(w);
+}
+
+/* Is this problem a fair answer to the request? */
+static bool is_fair(struct world *w, const struct record *r, enum problem p)
+{
+	const struct settings *s = &w->plan.settings;
+	const struct pool_settings *ps = &w->plan.pools[r->pool];
+	const struct pool_watch *watch = &w->oracle.pools[r->pool];
+	uint64_t took_us = world_now_us(w) - r->started_us;
+	bool for_pool = r->kind == ASK_PLAIN || r->kind == ASK_SUBMIT || r->kind == ASK_BAD;
+	switch (p) {
+	case PROBLEM_REQUEST_TIMEOUT:
+		return r->stalled || r->sent_us == UINT64_MAX || took_us >= s->client_head_us ||
+			took_us >= s->client_body_us;
+	case PROBLEM_NOT_READY:
+		return r->kind == ASK_RESULT;
+	case PROBLEM_NOT_FOUND: /* a job that is not kept any more */
+	case PROBLEM_GONE:      /* or its result */
+		return (r->kind == ASK_POLL || r->kind == ASK_RESULT) && !w->plan.calm;
+	case PROBLEM_STORAGE_FULL:
+		return r->kind == ASK_SUBMIT && !w->plan.calm;
+	case PROBLEM_JOB_FAILED:
+		return was(r, watch->trouble_us) || was(r, w->oracle.refused_us) || took_us >= least_timeout_us(ps) ||
+			r->answer_bytes > s->jobs_max_result_bytes;
+	case PROBLEM_BAD_ANSWER:
+	case PROBLEM_CONTAINER_LOST:
+		return for_pool && was(r, watch->trouble_us) && !(r->answered && !r->harmed);
+	case PROBLEM_QUEUE_FULL:
+		return for_pool && was(r, watch->full_us);
+	case PROBLEM_QUEUE_TIMEOUT:
+		return for_pool && took_us >= ps->queue_max_wait_us;
+	case PROBLEM_WAIT_TOO_LONG:
+		return for_pool && r->max_wait;
+	case PROBLEM_NO_CONTAINER:
+		return for_pool && was(r, watch->hopeless_us);
+	case PROBLEM_OVERLOADED:
+		return was(r, w->oracle.refused_us) || judge_crowd(w) ||
+			(r->kind == ASK_SUBMIT && !w->plan.calm);
+	case PROBLEM_SHUTTING_DOWN:
+		return w->draining;
+	case PROBLEM_UPSTREAM_TIMEOUT:
+		return for_pool && took_us >= least_timeout_us(ps);
+	default:
+		return false;
+	}
+}
+
+void judge_problem(struct world *w, uint32_t token, enum problem p)
+{
+	const struct record *r = ledger_at(&w->ledger, token);
+	w->tally->problems[p]++;
+	if (r->kind == ASK_BAD && problem_status(p) == r->status)
+		return;
+	VERIFY(w, is_fair(w, r, p), "token %u is answered with the problem %s for no reason", token,
+		problem_name(p));
+}
+
+void judge_cut(struct world *w, uint32_t token, bool some_answer)
+{
+	const struct record *r = ledger_at(&w->ledger, token);
+	const struct pool_settings *ps = &w->plan.pools[r->pool];
+	const struct settings *s = &w->plan.settings;
+	uint64_t took_us = world_now_us(w) - r->started_us;
+	bool fair = w->draining || r->stalled || was(r, w->oracle.refused_us) || took_us >= s->client_send_us ||
+		judge_crowd(w);
+	if (some_answer)
+		fair |= (was(r, w->oracle.pools[r->pool].trouble_us) && !(r->answered && !r->harmed)) ||
+			took_us >= least_timeout_us(ps);
+	VERIFY(w, fair && !w->plan.calm, "token %u: the connection ends without %s answer", token,
+		some_answer ? "the whole" : "an");
+}
+
+void judge_delivery(struct world *w, uint32_t token)
+{
+	const struct record *r = ledger_at(&w->ledger, token);
+	const struct pool_settings *ps = &w->plan.pools[r->pool];
+	enum retry_rule rule = ps->retry;
+	bool idempotent = http_method_is_idempotent((enum http_method)r->method);
+	if (r->deliveries == 0)
+		return;
+	if (r->kind == ASK_SUBMIT) { /* at most once, or at least once */
+		rule = ps->job_retry == JOB_RETRY_NEVER ? RETRY_NEVER : RETRY_ALWAYS;
+	}
+	VERIFY(w, rule != RETRY_NEVER, "token %u is delivered again although the pool forbids it", token);
+	VERIFY(w, r->harmed, "token %u is delivered again although nothing was wrong", token);
+	VERIFY(w, rule == RETRY_ALWAYS || idempotent || r->maybe_stale,
+		"token %u is delivered again although it is not safe", token);
+	VERIFY(w, r->deliveries < RETRY_ATTEMPTS_MAX || r->maybe_stale, "token %u is delivered too often", token);
+}

@@ -1,0 +1,198 @@
+#include "oracle.h"
+
+#include "gateway/backend.h"
+#include "gateway/exchange.h"
+#include "world.h"
+
+enum {
+	PIECE_BYTES = 64 * 1024,  /* the longest that comes at once */
+	CLIENT_BYTES = 512 * 1024, /* of one client past the limit: windows into its files, what came early */
+};
+
+void oracle_begin(struct world *w)
+{
+	struct reactor *r = w->reactor;
+	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
+		for (uint32_t i = 0; i < r->n_routes; i++) {
+			if (r->routes[i]->settings == &w->plan.pools[k])
+				w->oracle.pools[k] = (struct pool_watch){ .route = r->routes[i], .next_number = 1 };
+		}
+	}
+}
+
+void oracle_trouble(struct world *w, uint32_t pool)
+{
+	w->oracle.pools[pool].trouble_us = world_now_us(w);
+}
+
+/* ---- I4 ---- */
+
+static struct ticket *ticket_of(struct order_entry *e)
+{
+	return CONTAINER_OF(e, struct ticket, entry);
+}
+
+/* The lowest number among those that have waited all through this turn. */
+static uint64_t first_patient(const struct pool_watch *pw, const struct pool *p, uint64_t now_us)
+{
+	uint64_t first = UINT64_MAX;
+	for (struct order_entry *e = order_first(&p->queue); e && first == UINT64_MAX;
+		e = order_next(&p->queue, e)) {
+		const struct ticket *t = ticket_of(e);
+		if (t->attempts == 0 && t->admitted_us < now_us)
+			first = t->number;
+	}
+	for (uint32_t i = 0; i < pw->n_returned; i++) {
+		struct order_entry *e = order_first(&p->queue);
+		while (e && ticket_of(e)->number < pw->returned[i])
+			e = order_next(&p->queue, e);
+		if (e && ticket_of(e)->number == pw->returned[i] && pw->returned[i] < first)
+			first = pw->returned[i];
+	}
+	return first;
+}
+
+static void check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
+{
+	uint64_t patient = order_len(&p->queue) ? first_patient(pw, p, world_now_us(w)) : UINT64_MAX;
+	uint32_t at = 0;
+	for (uint32_t i = 0; i < p->n_containers; i++) {
+		struct container *c = p->containers[i];
+		for (uint32_t k = 0; k < c->n_slots; k++, at++) {
+			const struct ticket *t = c->slot[k].ticket;
+			uint64_t number = t ? t->number : 0;
+			VERIFY(w, number == pw->on_slot[at] || number < patient,
+				"I4: number %llu runs while %llu waits", (unsigned long long)number,
+				(unsigned long long)patient);
+			pw->on_slot[at] = number;
+		}
+	}
+	pw->n_returned = 0;
+	for (struct order_entry *e = order_first(&p->queue); e && pw->n_returned < ORACLE_RETURNED;
+		e = order_next(&p->queue, e)) {
+		if (ticket_of(e)->attempts == 0)
+			break; /* those that came back stand first, but for what was admitted before them */
+		pw->returned[pw->n_returned++] = ticket_of(e)->number;
+	}
+}
+
+/* The token of the request that an exchange carries; UINT32_MAX when it has given it up. */
+static uint32_t token_of(struct world *w, const struct exchange *ex)
+{
+	struct str line = { ex->request, ex->request ? ex->head_bytes : 0 };
+	(void)str_cut(&line, '?');
+	return ledger_token(&w->ledger, str_cut(&line, ' '));
+}
+
+/* A job that has entered the queue in this turn must be told this place, if nothing else moved. */
+static void note_position(struct world *w, const struct pool_watch *pw, const struct pool *p)
+{
+	struct ticket *entered = NULL;
+	uint32_t n = 0, rank = 0, at = 0;
+	if (p->started != pw->started || order_len(&p->queue) != pw->waiting + 1)
+		return;
+	for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
+		at++;
+		if (ticket_of(e)->admitted_us != world_now_us(w) || ticket_of(e)->attempts)
+			continue;
+		entered = ticket_of(e);
+		rank = at;
+		n++;
+	}
+	uint32_t token = n == 1 ? token_of(w, CONTAINER_OF(entered, struct exchange, ticket)) : UINT32_MAX;
+	if (token != UINT32_MAX)
+		ledger_at(&w->ledger, token)->position = rank;
+}
+
+/* ---- reasons for refusals ---- */
+
+static void note_reasons(struct world *w, struct pool_watch *pw, const struct pool *p)
+{
+	const struct pool_limits *l = &p->limits;
+	uint64_t now_us = world_now_us(w), admitted = p->next_number - pw->next_number;
+	/* in the course of the turn as many may have waited; a request is told off for its head's sake too */
+	if (pw->waiting + p->reserved + admitted >= l->queue_max || order_len(&p->queue) >= l->queue_max ||
+		l->queue_max_bytes <= 1 << 20)
+		pw->full_us = now_us;
+	uint32_t down = 0, all = 0;
+	for (uint32_t i = 0; i < p->n_containers; i++) {
+		all |= 1u << i;
+		down |= (uint32_t)(p->containers[i]->state == CONTAINER_DOWN) << i;
+	}
+	if ((down | pw->down) == all)
+		pw->hopeless_us = now_us;
+	pw->down = down;
+}
+
+static void note_refusals(struct world *w)
+{
+	struct oracle *o = &w->oracle;
+	uint64_t refused = w->reactor->budget.refused, failures = w->sim->disk.failures;
+	if (refused != o->refused || failures != o->disk_failures)
+		o->refused_us = world_now_us(w);
+	if (w->reactor->metrics.refused_connections != o->turned_away)
+		o->turned_away_us = world_now_us(w);
+	o->turned_away = w->reactor->metrics.refused_connections;
+	o->refused = refused;
+	o->disk_failures = failures;
+}
+
+/* ---- I7 ---- */
+
+static void check_limits(struct world *w)
+{
+	const struct reactor *r = w->reactor;
+	const struct settings *s = &w->plan.settings;
+	uint64_t slots = 0;
+	for (uint32_t i = 0; i < r->n_routes; i++)
+		slots += pool_slots(&r->routes[i]->pool);
+	/* an answer that runs when the limit is met may bring another piece before it is paused */
+	VERIFY(w, r->budget.spool_used <= s->spool_max_bytes + slots * PIECE_BYTES, "I7: spool files hold %llu bytes",
+		(unsigned long long)r->budget.spool_used);
+	VERIFY(w, r->budget.memory_used <= s->memory_limit_bytes + slots * PIECE_BYTES + r->clients.len * CLIENT_BYTES,
+		"I7: %llu bytes in memory", (unsigned long long)r->budget.memory_used);
+	VERIFY(w, r->jobs.count <= s->jobs_max, "I7: %u jobs", r->jobs.count);
+	VERIFY(w, r->clients.len <= r->client_pool.max, "I7: %u clients", r->clients.len);
+}
+
+void oracle_turn(struct world *w)
+{
+	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
+		struct pool_watch *pw = &w->oracle.pools[k];
+		const struct pool *p = &pw->route->pool;
+		pool_check(p);
+		check_order(w, pw, p);
+		note_position(w, pw, p);
+		note_reasons(w, pw, p);
+		pw->next_number = p->next_number;
+		pw->started = p->started;
+		pw->waiting = order_len(&p->queue);
+	}
+	note_refusals(w);
+	check_limits(w);
+}
+
+/* ---- I8 ---- */
+
+void oracle_quiet(struct world *w)
+{
+	const struct reactor *r = w->reactor;
+	VERIFY(w, r->exchange_pool.used == 0, "I8: %u exchanges are left", r->exchange_pool.used);
+	VERIFY(w, r->clients.len == 0 && r->client_pool.used == 0, "I8: %u clients are left", r->clients.len);
+	VERIFY(w, r->budget.memory_used == 0, "I8: %llu bytes are left in memory",
+		(unsigned long long)r->budget.memory_used);
+	VERIFY(w, r->budget.spool_used == 0, "I8: %llu bytes are left in files",
+		(unsigned long long)r->budget.spool_used);
+	VERIFY(w, r->jobs.count == 0 && r->jobs.answer_bytes == 0, "I8: %u jobs are left", r->jobs.count);
+	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
+		const struct pool *p = &w->oracle.pools[k].route->pool;
+		VERIFY(w, order_len(&p->queue) == 0 && p->queue_bytes == 0, "I8: %u wait", order_len(&p->queue));
+		for (uint32_t i = 0; i < p->n_containers; i++) {
+			const struct container *c = p->containers[i];
+			VERIFY(w, container_is_at_rest(c) && c->state == CONTAINER_UP,
+				"I8: container %u is in state %d with %u busy, %u zombie, %u connecting", i,
+				c->state, c->slots[SLOT_BUSY].len, c->slots[SLOT_ZOMBIE].len,
+				c->slots[SLOT_CONNECTING].len);
+		}
+	}
+}

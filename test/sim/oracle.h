@@ -1,0 +1,47 @@
+/* oracle: watches the gateway from inside at the end of each of its turns, and at the end of a run.
+ *
+ * I1, I5  pool_check, all of it
+ * I4      what has waited through a turn was not overtaken in it; newcomers enter behind
+ * I7      no limit is passed
+ * I8      at quiescence all slots are free (or down), and nothing is kept any more
+ */
+#pragma once
+#include "plan.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct world;
+struct route;
+
+enum { ORACLE_SLOTS = PLAN_CONTAINERS * 4, ORACLE_RETURNED = 16 };
+
+/* What a pool looked like at the end of the last turn. */
+struct pool_watch {
+	struct route *route; /* borrowed */
+	uint64_t next_number, started;
+	uint64_t on_slot[ORACLE_SLOTS];     /* number of the ticket on each slot; 0: none */
+	uint64_t returned[ORACLE_RETURNED]; /* numbers of those that wait again, the first so many */
+	uint32_t n_returned;
+	uint32_t waiting;
+	uint32_t down; /* bit i: container i was down */
+	/* When these were last so, and may have been the reason of an answer. */
+	uint64_t full_us, hopeless_us, trouble_us;
+};
+
+struct oracle {
+	struct pool_watch pools[PLAN_POOLS];
+	uint64_t refused;    /* budget.refused */
+	uint64_t refused_us; /* when it last rose, or a file failed */
+	uint64_t disk_failures;
+	uint64_t turned_away, turned_away_us; /* metrics.refused_connections, and when it last rose */
+};
+
+void oracle_begin(struct world *w);
+void oracle_turn(struct world *w);
+
+/* A container of this pool has given Berth a reason to fail a request. */
+void oracle_trouble(struct world *w, uint32_t pool);
+
+/* All is quiet: nothing may be left. */
+void oracle_quiet(struct world *w);
