@@ -12,7 +12,7 @@ import subprocess
 from measure import median, median_ratio
 
 BERTH, BASE, FLOOR = "berth", "haproxy", "floor"
-FULL_SHARE = 0.9  # of a core: below it clients and backends are the limit, and CPU a request is not comparable
+FULL_SHARE = 0.95  # of a core: below it clients and backends are the limit, and CPU a request is not comparable
 
 
 @dataclasses.dataclass
@@ -103,6 +103,7 @@ class Total:
     """The sum over some tests, which must be 0."""
     figure: str
     key: str
+    default: int | None = None  # of a run that says nothing
 
     def row(self, results):
         row = Row(self.figure, bar="0")
@@ -111,7 +112,8 @@ class Total:
             for name, rows in test["rows"].items():
                 name = BERTH if name.isdigit() else name  # a point of Berth's growth
                 if name in total:
-                    total[name] += [each[self.key] for each in rows if self.key in each]
+                    values = [each.get(self.key, self.default) for each in rows]
+                    total[name] += [value for value in values if value is not None]
         if total[BASE]:
             row.haproxy = f"{sum(total[BASE]):.0f}"
         if total[BERTH]:
@@ -139,6 +141,7 @@ ROWS = [
     Total("requests run of clients that had left", "leavers_run"),
     Total("two requests at once in one slot", "violations"),
     Total("answers other than 200", "not_ok"),
+    Total("runs in which it hung", "hung", default=0),
     Growth("CPU a request, 8 → 100 → 1,000 containers", "growth_containers", "cpu_us", "{:.0f}", 1.3),
     Growth("gap p50, 8 → 100 → 1,000 containers", "growth_containers", "gap_p50_us", "{:.0f}", 1.3),
     Growth("CPU a request, 64 → 1,000 → 10,000 clients", "growth_clients", "cpu_us", "{:.0f}", 1.3),
@@ -180,7 +183,9 @@ def details(test, result):
     rows = {name: figures for name, figures in result["rows"].items() if figures}
     base = rows.get(BASE) or (next(iter(rows.values()), None) if test.startswith("growth") else None)
     keys = list(dict.fromkeys(key for figures in rows.values() for row in figures for key in row))
-    body = [[key, *(cell(figures, base, key) for figures in rows.values())] for key in keys]
+    body = [[key, *(cell(figures, base, key) for figures in rows.values())] for key in keys if key != "hung"]
+    if "hung" in keys:
+        body.append(["hung, runs", *(sum(row.get("hung", 0) for row in figures) for figures in rows.values())])
     return f"\n### {test}: {result['title']} ({result['rounds']} rounds)\n\n" + markdown(["", *rows], body)
 
 

@@ -93,7 +93,7 @@ class Hostile:
                           lambda proxy: self.of(proxy, service_us, conns, trouble), 2)
 
     def of(self, proxy, service_us, conns, trouble):
-        alone = self.c.measure(proxy, conns, service_us)
+        alone = self.c.steady(proxy, conns, service_us)
         beside = self.c.measure(proxy, conns, service_us, seconds=1.0, **trouble)
         return {"kept": beside["rps"] / max(1.0, alone["rps"]), "leavers_run": beside["leavers_run"],
                 "violations": alone["violations"] + beside["violations"], "others": beside["others"]}
