@@ -194,6 +194,8 @@ static void after_flush(struct client *c)
 		answer_taken(c);
 	else if (c->phase == CLIENT_LINGERING)
 		io_shutdown(c->reactor->io, &c->stream);
+	else if (c->watch)
+		watch_taken(c->watch);
 }
 
 static void on_outbox_ready(struct buffer *b)

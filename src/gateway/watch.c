@@ -15,6 +15,7 @@
 enum {
 	POSITION_US = 250 * 1000, /* positions are told at most so often */
 	BEAT_US = 15 * 1000 * 1000,
+	RESULT_PIECE = 256 * 1024, /* of a result is read at once; the next when the client has taken it */
 };
 
 static void on_reply(void *owner, const struct store_reply *reply);
@@ -257,10 +258,18 @@ static void got_result(struct watch *w, const struct store_reply *reply)
 	}
 	if (!w->client)
 		return; /* it left while it was sent to */
-	if (w->at < w->total)
+	if (w->at == w->total) {
+		struct client *c = finish(w);
+		client_answered(c, c->keep_alive);
+	} else if (!w->client->out) {
 		watch_ask(w);
-	else
-		client_answered(finish(w), true);
+	}
+}
+
+void watch_taken(struct watch *w)
+{
+	if (w->kind == WATCH_RESULT && w->begun && !w->asking)
+		watch_ask(w);
 }
 
 /* The key was used before, by a job of which this is the record. */
@@ -378,7 +387,7 @@ void watch_ask(struct watch *w)
 		err = store_get(s, &w->id, on_reply, w);
 		break;
 	case WATCH_RESULT:
-		err = store_read(s, &w->id, w->at, STORE_READ_MAX, on_reply, w);
+		err = store_read(s, &w->id, w->at, RESULT_PIECE, on_reply, w);
 		break;
 	case WATCH_CANCEL:
 		err = store_remove(s, &w->id, on_reply, w);

@@ -58,6 +58,9 @@ void watch_discard(struct watch *w);
 /* The client is gone. */
 void watch_leave(struct watch *w);
 
+/* The client has taken all that it was sent. */
+void watch_taken(struct watch *w);
+
 /* The client's timer. */
 void watch_timer(struct watch *w);
 
