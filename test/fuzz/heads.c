@@ -78,6 +78,8 @@ static void check_parts(const struct heads_parser *p, const char *bytes, const s
 	if (p->is_response) {
 		CHECK(h->status >= 100 && h->status <= 599 && is_within(h->reason, bytes, h->bytes));
 		CHECK(h->framing != FRAMING_CLOSE || !h->keep_alive);
+		CHECK(h->framing == FRAMING_NONE || (p->method != HTTP_HEAD && h->status >= 200));
+		CHECK(h->framing == FRAMING_NONE || (h->status != 204 && h->status != 304));
 	} else {
 		CHECK(is_within(h->target, bytes, h->bytes) && h->target.len);
 		CHECK(is_within(h->method_name, bytes, h->bytes) && h->method_name.len &&

@@ -46,16 +46,21 @@ static void test_limit(void **state)
 	arena_reset(&a);
 	assert_non_null(arena_alloc(&a, 96));
 	arena_finish(&a);
+	arena_init(&a, 64, 96);
+	assert_non_null(arena_alloc(&a, 96)); /* the limit itself */
+	arena_finish(&a);
 }
 
 static void test_nothing_is_no_failure(void **state)
 {
 	struct arena a;
 	arena_init(&a, 64, 64);
+	arena_reset(&a); /* before anything was asked for */
 	assert_non_null(arena_alloc(&a, 0));
 	struct str empty = arena_str(&a, (struct str){ NULL, 0 });
 	assert_non_null(empty.ptr);
 	assert_int_equal(empty.len, 0);
+	assert_non_null(arena_printf(&a, "%s", "").ptr);
 	arena_finish(&a);
 }
 

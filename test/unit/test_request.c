@@ -265,6 +265,9 @@ static void test_framing(void **state)
 		{ T("POST / HTTP/1.1\r\n" A_HOST
 		    "Content-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
 			PARSE_ERROR_TRANSFER_CODING },
+		{ T("POST / HTTP/1.1\r\n" A_HOST
+		    "Connection: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+			PARSE_ERROR_TRANSFER_CODING },
 		{ T("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), PARSE_ERROR_TRANSFER_CODING },
 		{ T("POST / HTTP/1.1\r\n" A_HOST "Transfer-Encoding:\r\n\r\n"), PARSE_ERROR_TRANSFER_CODING },
 		{ T("POST / HTTP/1.1\r\n" A_HOST "Transfer-Encoding: identity\r\n\r\n"),
@@ -335,6 +338,8 @@ static void test_connection_and_expect(void **state)
 			"GET / host=a HTTP/1.1 none keep upgrade fields=3" },
 		{ T("GET / HTTP/1.1\r\n" A_HOST "Upgrade: websocket\r\n\r\n"),
 			"GET / host=a HTTP/1.1 none keep fields=2" },
+		{ T("GET / HTTP/1.1\r\n" A_HOST "Connection: x\r\nUpgrade: websocket\r\n\r\n"),
+			"GET / host=a HTTP/1.1 none keep fields=3" },
 		{ T("GET / HTTP/1.1\r\n" A_HOST "Connection: upgrade\r\n\r\n"),
 			"GET / host=a HTTP/1.1 none keep fields=2" },
 		{ T("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"),
@@ -369,6 +374,18 @@ static void test_parts(void **state)
 	assert_str(h.fields[1].value, "some value");
 	assert_int_equal(h.fields[1].id, FIELD_OTHER);
 	assert_ptr_equal(h.fields[1].name.ptr, strstr(text, "X-Y"));
+}
+
+/* White space around a value is no part of it, also when there is nothing else. */
+static void test_values(void **state)
+{
+	static const char text[] = "GET / HTTP/1.0\r\nA:\r\nB: \r\nC:\t \t\r\nD:x\r\nE: \ty z\t \r\n\r\n";
+	static const char *const values[] = { "", "", "", "x", "y z" };
+	static struct http_head h;
+	assert_int_equal(http_parse_request(text, sizeof text - 1, 4096, &h), PARSE_OK);
+	assert_int_equal(h.n_fields, ARRAY_LEN(values));
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		assert_str(h.fields[i].value, values[i]);
 }
 
 static void test_methods(void **state)
@@ -503,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_framing),
 		cmocka_unit_test(test_connection_and_expect),
 		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_every_byte_in_every_part),
 		cmocka_unit_test(test_field_count),

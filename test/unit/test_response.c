@@ -127,6 +127,8 @@ static void test_framing(void **state)
 		/* CONNECT: a tunnel after 2xx, an ordinary answer otherwise */
 		{ T("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"), HTTP_CONNECT,
 			"HTTP/1.1 200 none keep fields=1" },
+		{ T("HTTP/1.1 300 No\r\nContent-Length: 7\r\n\r\n"), HTTP_CONNECT,
+			"HTTP/1.1 300 length=7 keep fields=1" },
 		{ T("HTTP/1.1 407 No\r\nContent-Length: 7\r\n\r\n"), HTTP_CONNECT,
 			"HTTP/1.1 407 length=7 keep fields=1" },
 		/* a response has no use for Host */
