@@ -31,6 +31,7 @@ struct config_flag {
 };
 
 struct config {
+	struct config *older; /* owned: those before it that something still refers to */
 	struct settings settings;
 	struct fleet_settings fleet;
 	struct io_addr default_listen[1];

@@ -24,8 +24,7 @@ static void on_signal(struct signals *signals, int signal)
 		reactor_reopen_log(s->reactor);
 		return;
 	case SIGHUP:
-		log_info("SIGHUP: the configuration cannot be read again while Berth runs; SIGUSR1 reopens "
-			 "the access log");
+		server_reload(s, NULL);
 		return;
 	default:
 		log_info("%s: what runs and waits is finished first; once more stops at once",
@@ -77,7 +76,8 @@ const struct command command_serve = {
 		       "\n"
 		       "SIGTERM and SIGINT end it: what runs and waits is finished, within the time of "
 		       "drain_timeout; a second one ends it at once. "
-		       "SIGUSR1 reopens the access log. Sockets that systemd hands over are listened on.",
+		       "SIGUSR1 reopens the access log, SIGHUP reads the configuration again. Sockets that "
+		       "systemd hands over are listened on.",
 	.exit_status = "0 ended by a signal; 1 the event loop failed; 2 wrong usage or configuration, or an "
 		       "address that cannot be had.",
 	.examples = "  berth serve --containers 127.0.0.1:5000,127.0.0.1:5001 --health-path /health\n"

@@ -1,7 +1,10 @@
 #include "cli/server.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool configure(struct server *s, const char *file, enum config_use use)
@@ -12,6 +15,9 @@ static bool configure(struct server *s, const char *file, enum config_use use)
 		cli_complain(s->cmd, "%s", error);
 		return false;
 	}
+	s->n_listen_fds = (size_t)n;
+	s->file = file ? strdup(file) : NULL;
+	s->use = use;
 	if (s->config->n_errors == 0 && config_read(s->config, file) &&
 		config_finish(s->config, use, s->listen_fds, (size_t)n))
 		return true;
@@ -42,6 +48,58 @@ bool server_start(struct server *s)
 	if (!s->reactor)
 		cli_complain(s->cmd, "%s", error);
 	return s->reactor;
+}
+
+/* The file as it is now, with the flags of the command line; NULL after an error, which the log has. */
+static struct config *read_again(const struct server *s, const struct fleet *fleet)
+{
+	struct config *c = config_create();
+	if (!c)
+		return NULL;
+	memcpy(c->flags, s->config->flags, sizeof c->flags);
+	c->n_flags = s->config->n_flags;
+	if (config_read(c, s->file) && config_finish(c, s->use, s->listen_fds, s->n_listen_fds) &&
+		(!fleet || config_take_fleet(c, fleet)))
+		return c;
+	for (size_t i = 0; i < c->n_errors && i < CONFIG_ERRORS_MAX; i++)
+		log_error("reload: %s", c->errors[i]);
+	config_destroy(c);
+	return NULL;
+}
+
+/* Configurations that nothing refers to any more go. */
+static void drop_unused(struct server *s)
+{
+	struct config **at = &s->config->older;
+	while (*at) {
+		struct config *c = *at;
+		if (reactor_uses(s->reactor, &c->settings)) {
+			at = &c->older;
+			continue;
+		}
+		*at = c->older;
+		config_destroy(c);
+	}
+}
+
+void server_reload(struct server *s, const struct fleet *fleet)
+{
+	char error[SERVER_ERROR];
+	struct config *c = read_again(s, fleet);
+	if (!c) {
+		log_error("reload: nothing has changed");
+		return;
+	}
+	if (!reactor_reload(s->reactor, &c->settings, error, sizeof error)) {
+		log_error("reload: %s; nothing has changed", error);
+		config_destroy(c);
+		return;
+	}
+	c->older = s->config;
+	s->config = c;
+	drop_unused(s);
+	log_info("reload: the configuration is taken over; where Berth listens, its log, status file and "
+		 "store stay as they were");
 }
 
 const char *server_url(const struct io_addr *addr, char url[SERVER_URL])
@@ -75,5 +133,10 @@ void server_finish(struct server *s)
 	if (s->watches_signals)
 		signals_unwatch(&s->signals);
 	io_epoll_destroy(s->io);
-	config_destroy(s->config);
+	free(s->file);
+	while (s->config) {
+		struct config *c = s->config;
+		s->config = c->older;
+		config_destroy(c);
+	}
 }

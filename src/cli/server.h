@@ -19,6 +19,9 @@ struct server {
 	struct signals signals;
 	bool watches_signals;
 	int listen_fds[LISTEN_FDS_MAX];
+	size_t n_listen_fds;
+	char *file; /* owned: --config, or NULL */
+	enum config_use use;
 };
 
 /* Finishes s->config, which has taken the flags (file: --config, or NULL), blocks the signals and makes the
@@ -27,6 +30,10 @@ MUST_USE bool server_prepare(struct server *s, const struct command *cmd, const 
 	enum config_use use, void (*on_signal)(struct signals *s, int signal));
 
 MUST_USE bool server_start(struct server *s);
+
+/* Reads the file again, with the flags as they were given; fleet: whose containers go in, or NULL. A bad file
+ * changes nothing, and the log says why. */
+void server_reload(struct server *s, const struct fleet *fleet);
 
 /* "berth: listening on http://127.0.0.1:8080, admin on 127.0.0.1:9091, 2 containers", with the ports that
  * were chosen, on standard output. */

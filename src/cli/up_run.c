@@ -50,8 +50,8 @@ void up_on_signal(struct signals *signals, int signal)
 {
 	struct up *u = CONTAINER_OF(CONTAINER_OF(signals, struct server, signals), struct up, server);
 	if (signal == SIGHUP) {
-		log_info("SIGHUP: the configuration cannot be read again while Berth runs; SIGUSR1 reopens "
-			 "the logs");
+		if (u->phase == UP_RUNNING)
+			server_reload(&u->server, u->fleet);
 	} else if (signal == SIGUSR1) {
 		output_reopen(&u->output);
 		if (u->server.reactor)

@@ -113,8 +113,10 @@ static void reply_status(struct client *c)
 	key_u64(j, "memory_bytes", r->budget.memory_used);
 	json_key(j, "pools");
 	json_open(j, '[');
-	for (uint32_t i = 0; i < r->n_routes; i++)
-		describe_pool(j, r->routes[i]);
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		if (!route_is_over(r->routes[i]))
+			describe_pool(j, r->routes[i]);
+	}
 	json_close(j, ']');
 	json_close(j, '}');
 	json_bytes(j, STR("\n"));

@@ -181,6 +181,8 @@ static void handle_queue(struct client *c)
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		struct pool *p = &r->routes[i]->pool;
 		uint32_t waiting = order_len(&p->queue), busy = 0;
+		if (route_is_over(r->routes[i]))
+			continue;
 		for (uint32_t k = 0; k < p->n_containers; k++)
 			busy += container_in_flight(p->containers[k]);
 		json_open(j, '{');

@@ -73,6 +73,12 @@ struct reactor {
 /* The state of a slot or a container has changed: the status file is due. */
 void reactor_changed(struct reactor *r);
 
+/* Gone, and nothing is left of it. */
+static inline bool route_is_over(const struct route *route)
+{
+	return route->gone && route->pool.n_containers == 0;
+}
+
 /* The route of a request; NULL when no pool fits. host: without port. */
 struct route *reactor_route(struct reactor *r, struct str host, struct str path);
 
