@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static const char filler[] = "X-Filler: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n";
+static const char filler[] =
+	"X-Filler: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n";
 
 /* Requests that break a rule, and what they must be answered with (or a 503 before that is seen). */
 static const struct {
@@ -21,7 +22,8 @@ static const struct {
 	{ "GET /p HTTP/1.1\r\nHost : a\r\n\r\n", 400 },
 	{ "GET /p HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n", 400 },
 	{ "GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
-	{ "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+	{ "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		400 },
 	{ "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400 },
 	{ "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400 },
 	{ "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", 400 },
@@ -51,6 +53,7 @@ static void draw_bad(struct world *w, struct ask *a, struct record *r)
 {
 	uint32_t i = below(w, ARRAY_LEN(bad_requests));
 	r->kind = ASK_BAD;
+	r->pool = 0; /* as its path says */
 	r->status = (uint16_t)bad_requests[i].status;
 	a->bad = bad_requests[i].text;
 	r->method = HTTP_GET;
@@ -85,8 +88,10 @@ static void draw_body(struct world *w, struct ask *a, struct record *r)
 
 static void draw_plain(struct world *w, struct ask *a, struct record *r)
 {
-	static const uint8_t with_body[] = { HTTP_POST, HTTP_POST, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_GET };
-	static const uint8_t without[] = { HTTP_GET, HTTP_GET, HTTP_GET, HTTP_DELETE, HTTP_OPTIONS, HTTP_POST };
+	static const uint8_t with_body[] = { HTTP_POST, HTTP_POST, HTTP_POST, HTTP_PUT, HTTP_PATCH,
+		HTTP_GET };
+	static const uint8_t without[] = { HTTP_GET, HTTP_GET, HTTP_GET, HTTP_DELETE, HTTP_OPTIONS,
+		HTTP_POST };
 	const struct client_plan *p = &w->plan.client;
 	r->kind = ASK_PLAIN;
 	r->old = chance(w, p->old_ppm);

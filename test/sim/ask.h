@@ -10,9 +10,9 @@ enum { ASK_HEAD_BYTES = 1024, ASK_BAD_BYTES = 24 * 1024, ASK_CHUNKS = 24 };
 /* A request that is to be written. */
 struct ask {
 	uint32_t token;
-	const char *bad;      /* ASK_BAD: its text; NULL: a head that is too long */
-	const char *target;   /* ASK_OWN */
-	const char *id;       /* ASK_POLL, ASK_RESULT: the job's */
+	const char *bad;    /* ASK_BAD: its text; NULL: a head that is too long */
+	const char *target; /* ASK_OWN */
+	const char *id;     /* ASK_POLL, ASK_RESULT: the job's */
 	bool chunked, expect, close, keep_alive_10;
 	size_t head_bytes; /* ret: where its body begins */
 };

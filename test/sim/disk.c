@@ -143,8 +143,7 @@ struct io_spool *disk_open(struct disk *d, void *owner)
 	return sp;
 }
 
-void disk_write(
-	struct disk *d, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)
+void disk_write(struct disk *d, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)
 {
 	CHECK(!sp->closed && n > 0);
 	add(d,

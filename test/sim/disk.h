@@ -25,8 +25,7 @@ void disk_init(struct disk *d, struct schedule *schedule, struct rand *rand, boo
 void disk_finish(struct disk *d);
 
 struct io_spool *disk_open(struct disk *d, void *owner);
-void disk_write(
-	struct disk *d, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done);
+void disk_write(struct disk *d, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done);
 void disk_read(struct disk *d, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
 void disk_close(struct disk *d, struct io_spool *sp);
 void disk_offload(struct disk *d, struct io_task *t);

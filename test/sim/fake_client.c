@@ -1,5 +1,5 @@
-/* A connection asks one or two requests (the second behind the first, without waiting), reads their answers, thinks,
- * asks again, and hangs up; unless it leaves first, at any point.
+/* A connection asks one or two requests (the second behind the first, without waiting), reads their answers,
+ * thinks, asks again, and hangs up; unless it leaves first, at any point.
  */
 #include "fake_client.h"
 
@@ -26,9 +26,9 @@ struct fake_client {
 	struct wire_end *end;  /* borrowed */
 	struct reader reader;
 	struct outgoing out;
-	struct event act;    /* asks, or goes on without a 100 */
-	struct event leave;  /* leaves, or is out of patience */
-	struct event resume; /* reads on */
+	struct event act;          /* asks, or goes on without a 100 */
+	struct event leave;        /* leaves, or is out of patience */
+	struct event resume;       /* reads on */
 	uint32_t asked[PIPELINE];  /* tokens */
 	uint32_t behind[PIPELINE]; /* bytes that are sent after the request */
 	uint32_t n_asked, to_ask;
@@ -322,7 +322,8 @@ static void check_token(struct fake_client *c, uint32_t token, struct str value)
 	struct world *w = c->world;
 	uint64_t t, delivery;
 	struct str rest = value, first = str_cut(&rest, '-');
-	VERIFY(w, str_to_u64(first, &t) && str_to_u64(rest, &delivery), "X-Token is " STR_FMT, STR_ARG(value));
+	VERIFY(w, str_to_u64(first, &t) && str_to_u64(rest, &delivery), "X-Token is " STR_FMT,
+		STR_ARG(value));
 	VERIFY(w, t == token, "token %u gets the answer to token %llu", token, (unsigned long long)t);
 	const struct record *r = ledger_at(&w->ledger, token);
 	VERIFY(w, delivery == r->deliveries, "token %u gets the answer to its delivery %llu of %u", token,
@@ -364,10 +365,11 @@ static void check_keep_alive(struct fake_client *c)
 	const struct record *r = first_asked(c);
 	bool refused_body = c->is_problem && (r->has_body || r->sent_us == UINT64_MAX);
 	bool last = c->n_asked == 1;
-	bool fair = w->draining || refused_body || r->kind == ASK_BAD || (last && c->may_close) || r->stalled ||
-		r->old || may_be_one_too_many(c);
+	bool fair = w->draining || refused_body || r->kind == ASK_BAD || (last && c->may_close) ||
+		r->stalled || r->old || may_be_one_too_many(c);
 	VERIFY(w, c->keeps || fair, "token %u: the connection is closed for no reason", c->asked[0]);
-	VERIFY(w, !c->keeps || !last || !c->asked_close, "token %u: Connection: close is not heard", c->asked[0]);
+	VERIFY(w, !c->keeps || !last || !c->asked_close, "token %u: Connection: close is not heard",
+		c->asked[0]);
 	VERIFY(w, !c->keeps || !last || r->sent_us != UINT64_MAX,
 		"token %u: the connection goes on although the rest of the request is to come", c->asked[0]);
 }
@@ -382,7 +384,8 @@ static bool is_type(const struct http_head *h, struct str type)
 static void turned_away(struct fake_client *c)
 {
 	struct world *w = c->world;
-	VERIFY(w, may_be_one_too_many(c), "an answer to nothing: " STR_FMT, STR_ARG(c->reader.head->start_line));
+	VERIFY(w, may_be_one_too_many(c), "an answer to nothing: " STR_FMT,
+		STR_ARG(c->reader.head->start_line));
 	c->said_close = c->left = c->turned_away = true;
 }
 
@@ -392,7 +395,8 @@ static void head_read(struct fake_client *c)
 	const struct http_head *h = c->reader.head;
 	c->interim = h->status < 200;
 	if (c->interim) {
-		VERIFY(w, h->status == 100 && c->n_asked, "an interim answer: " STR_FMT, STR_ARG(h->start_line));
+		VERIFY(w, h->status == 100 && c->n_asked, "an interim answer: " STR_FMT,
+			STR_ARG(h->start_line));
 		return;
 	}
 	if (!c->n_asked) {
@@ -412,8 +416,8 @@ static void head_read(struct fake_client *c)
 	if (token)
 		check_container_head(c, token);
 	else
-		VERIFY(w, c->is_problem || is_type(h, STR("application/json")), "an answer of no known type: " STR_FMT,
-			STR_ARG(h->start_line));
+		VERIFY(w, c->is_problem || is_type(h, STR("application/json")),
+			"an answer of no known type: " STR_FMT, STR_ARG(h->start_line));
 	c->turned_away = may_be_one_too_many(c) && !c->keeps;
 	check_keep_alive(c);
 }
@@ -500,7 +504,8 @@ static void check_poll(struct fake_client *c, const struct own_answer *own)
 	struct world *w = c->world;
 	struct open_job *job = find_job(w, first_asked(c)->job);
 	bool queued = !strcmp(own->state, "queued"), running = !strcmp(own->state, "running");
-	bool over = !strcmp(own->state, "done") || !strcmp(own->state, "failed") || !strcmp(own->state, "expired");
+	bool over = !strcmp(own->state, "done") || !strcmp(own->state, "failed") ||
+		!strcmp(own->state, "expired");
 	VERIFY(w, queued || running || over, "a job is in state \"%s\"", own->state);
 	VERIFY(w, queued == (own->position > 0), "a job in state %s has place %lld", own->state,
 		(long long)own->position);
@@ -524,15 +529,16 @@ static void own_answer_read(struct fake_client *c)
 		c->asked[0], (int)c->text_bytes, c->text);
 	if (c->is_problem) {
 		enum problem p = problem_of(c, &own);
-		VERIFY(w, own.status == c->status, "status %d with a problem of status %d", c->status, own.status);
+		VERIFY(w, own.status == c->status, "status %d with a problem of status %d", c->status,
+			own.status);
 		judge_problem(w, c->failed_job ? r->job : c->asked[0], p);
-		if (c->failed_job || (p == PROBLEM_NOT_FOUND && r->kind != ASK_BAD))
+		if (c->failed_job || ((p == PROBLEM_NOT_FOUND || p == PROBLEM_GONE) && r->kind != ASK_BAD))
 			forget_job(w, r->job);
 		return;
 	}
 	VERIFY(w, r->kind != ASK_PLAIN && r->kind != ASK_BAD, "Berth answers token %u itself", c->asked[0]);
-	VERIFY(w, c->status == 200 || (r->kind == ASK_OWN && c->status == 503), "token %u gets status %d", c->asked[0],
-		c->status);
+	VERIFY(w, c->status == 200 || (r->kind == ASK_OWN && c->status == 503), "token %u gets status %d",
+		c->asked[0], c->status);
 	if (r->kind == ASK_SUBMIT)
 		check_submission(c, &own);
 	else if (r->kind == ASK_POLL)
@@ -546,8 +552,8 @@ static void container_answer_read(struct fake_client *c)
 	uint32_t token = r->kind == ASK_RESULT ? r->job : c->asked[0];
 	const struct record *of = ledger_at(&w->ledger, token);
 	VERIFY(w, of->answered, "token %u gets an answer that its container did not finish", token);
-	VERIFY(w, c->got_bytes == (of->answer_empty ? 0 : of->answer_bytes), "token %u gets %llu bytes of %u", token,
-		(unsigned long long)c->got_bytes, of->answer_bytes);
+	VERIFY(w, c->got_bytes == (of->answer_empty ? 0 : of->answer_bytes), "token %u gets %llu bytes of %u",
+		token, (unsigned long long)c->got_bytes, of->answer_bytes);
 	if (r->kind == ASK_RESULT)
 		forget_job(w, token);
 }
@@ -635,7 +641,11 @@ static void ended(struct fake_client *c, bool reset)
 	struct world *w = c->world;
 	if (c->n_asked) {
 		TRACE(w, "token %u: the connection ends", c->asked[0]);
-		judge_cut(w, c->asked[0], reset || c->answering || reader_is_inside(&c->reader));
+		bool some_answer = reset || c->answering || reader_is_inside(&c->reader);
+		bool fair = judge_cut(w, c->asked[0], some_answer) ||
+			(reset && c->n_asked > 1 && judge_cut(w, c->asked[1], true)); /* both are lost */
+		VERIFY(w, fair, "token %u: the connection ends without %s answer", c->asked[0],
+			some_answer ? "the whole" : "an");
 		settle_all(c, FATE_CUT);
 	}
 	hang_up(c, false);

@@ -1,5 +1,5 @@
-/* fake_client: a client's connection as the seed makes it: what it asks, how it sends it and reads the answer,
- * and when it leaves. Each answer is held against the ledger.
+/* fake_client: a client's connection as the seed makes it: what it asks, how it sends it and reads the
+ * answer, and when it leaves. Each answer is held against the ledger.
  */
 #pragma once
 

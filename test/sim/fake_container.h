@@ -15,7 +15,7 @@ struct world;
 
 enum mood {
 	MOOD_WELL,
-	MOOD_DEAD,   /* refuses connections */
+	MOOD_DEAD,     /* refuses connections */
 	MOOD_VANISHED, /* answers nothing at all */
 };
 

@@ -15,10 +15,10 @@
 enum { IO_SIM_LISTENERS = 4 };
 
 enum dial {
-	DIAL_TRY,       /* the wish for a connection travels; `answer` decides when it is there */
-	DIAL_REFUSED,   /* refused after a while */
+	DIAL_TRY,         /* the wish for a connection travels; `answer` decides when it is there */
+	DIAL_REFUSED,     /* refused after a while */
 	DIAL_REFUSED_NOW, /* io_connect fails */
-	DIAL_HANGS,     /* nobody ever answers */
+	DIAL_HANGS,       /* nobody ever answers */
 };
 
 /* What lies behind the network. Addresses are told apart by their ports. */
@@ -48,7 +48,7 @@ struct io_sim {
 	struct io_message *first_message; /* borrowed; to be run */
 	struct io_message **last_message;
 	struct event messages;
-	bool touched;           /* the loop has something to do in this turn */
+	bool touched; /* the loop has something to do in this turn */
 	uint64_t turns;
 };
 
@@ -56,13 +56,12 @@ struct io_sim *io_sim_create(
 	const struct io_sim_world *world, void *world_owner, struct rand *rand, uint32_t grain_us);
 void io_sim_destroy(struct io_sim *sim);
 
-/* Goes on to the next point in time, if it is not after until_us, and runs what is due then. False: nothing is
- * to come until then (and it is then). */
+/* Goes on to the next point in time, if it is not after until_us, and runs what is due then. False: nothing
+ * is to come until then (and it is then). */
 bool io_sim_turn(struct io_sim *sim, uint64_t until_us);
 
 /* A client's connection to the listener with this port. */
-struct wire_end *io_sim_connect(
-	struct io_sim *sim, uint16_t port, const struct wire_ops *ops, void *owner);
+struct wire_end *io_sim_connect(struct io_sim *sim, uint16_t port, const struct wire_ops *ops, void *owner);
 
 /* The calendar's clock is set: wall_us moves by so much. */
 void io_sim_set_clock(struct io_sim *sim, int64_t by_us);

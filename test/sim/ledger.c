@@ -118,8 +118,8 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 	case PROBLEM_STORAGE_FULL:
 		return r->kind == ASK_SUBMIT && !w->plan.calm;
 	case PROBLEM_JOB_FAILED:
-		return was(r, watch->trouble_us) || was(r, w->oracle.refused_us) || took_us >= least_timeout_us(ps) ||
-			r->answer_bytes > s->jobs_max_result_bytes;
+		return was(r, watch->trouble_us) || was(r, w->oracle.refused_us) ||
+			took_us >= least_timeout_us(ps) || r->answer_bytes > s->jobs_max_result_bytes;
 	case PROBLEM_BAD_ANSWER:
 	case PROBLEM_CONTAINER_LOST:
 		return for_pool && was(r, watch->trouble_us) && !(r->answered && !r->harmed);
@@ -153,19 +153,18 @@ void judge_problem(struct world *w, uint32_t token, enum problem p)
 		problem_name(p));
 }
 
-void judge_cut(struct world *w, uint32_t token, bool some_answer)
+bool judge_cut(struct world *w, uint32_t token, bool some_answer)
 {
 	const struct record *r = ledger_at(&w->ledger, token);
 	const struct pool_settings *ps = &w->plan.pools[r->pool];
 	const struct settings *s = &w->plan.settings;
 	uint64_t took_us = world_now_us(w) - r->started_us;
-	bool fair = w->draining || r->stalled || was(r, w->oracle.refused_us) || took_us >= s->client_send_us ||
-		judge_crowd(w);
+	bool fair = w->draining || r->stalled || was(r, w->oracle.refused_us) ||
+		took_us >= s->client_send_us || judge_crowd(w);
 	if (some_answer)
 		fair |= (was(r, w->oracle.pools[r->pool].trouble_us) && !(r->answered && !r->harmed)) ||
 			took_us >= least_timeout_us(ps);
-	VERIFY(w, fair && !w->plan.calm, "token %u: the connection ends without %s answer", token,
-		some_answer ? "the whole" : "an");
+	return fair && !w->plan.calm;
 }
 
 void judge_delivery(struct world *w, uint32_t token)
@@ -183,5 +182,6 @@ void judge_delivery(struct world *w, uint32_t token)
 	VERIFY(w, r->harmed, "token %u is delivered again although nothing was wrong", token);
 	VERIFY(w, rule == RETRY_ALWAYS || idempotent || r->maybe_stale,
 		"token %u is delivered again although it is not safe", token);
-	VERIFY(w, r->deliveries < RETRY_ATTEMPTS_MAX || r->maybe_stale, "token %u is delivered too often", token);
+	VERIFY(w, r->deliveries < RETRY_ATTEMPTS_MAX || r->maybe_stale, "token %u is delivered too often",
+		token);
 }

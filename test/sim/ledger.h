@@ -34,31 +34,31 @@ enum fate {
 };
 
 struct record {
-	uint64_t started_us;   /* when its client began to send it */
-	uint64_t sent_us;      /* when the last byte had left the client; UINT64_MAX: not yet */
-	uint32_t body_bytes;   /* of the request */
-	uint32_t job;          /* ASK_POLL, ASK_RESULT: the token of the job's own request */
-	uint16_t status;       /* ASK_OWN, ASK_BAD: what must be answered */
-	uint8_t kind;          /* enum ask_kind */
-	uint8_t method;        /* enum http_method, as the client sends it */
+	uint64_t started_us; /* when its client began to send it */
+	uint64_t sent_us;    /* when the last byte had left the client; UINT64_MAX: not yet */
+	uint32_t body_bytes; /* of the request */
+	uint32_t job;        /* ASK_POLL, ASK_RESULT: the token of the job's own request */
+	uint16_t status;     /* ASK_OWN, ASK_BAD: what must be answered */
+	uint8_t kind;        /* enum ask_kind */
+	uint8_t method;      /* enum http_method, as the client sends it */
 	uint8_t pool;
-	uint8_t fate;          /* enum fate; of a job's request: of its 200 */
-	uint8_t job_fate;      /* ASK_SUBMIT: of the job, once its result has been read */
-	bool old;              /* HTTP/1.0 */
-	bool has_body;         /* which may be empty, if it is chunked */
-	bool stalled;          /* its client stops sending it */
-	bool max_wait;         /* it sets a limit to its wait */
-	bool acknowledged;     /* ASK_SUBMIT: the client has its 200 */
+	uint8_t fate;      /* enum fate; of a job's request: of its 200 */
+	uint8_t job_fate;  /* ASK_SUBMIT: of the job, once its result has been read */
+	bool old;          /* HTTP/1.0 */
+	bool has_body;     /* which may be empty, if it is chunked */
+	bool stalled;      /* its client stops sending it */
+	bool max_wait;     /* it sets a limit to its wait */
+	bool acknowledged; /* ASK_SUBMIT: the client has its 200 */
 	/* of its last delivery */
-	uint8_t deliveries;    /* heads of it that containers have read */
-	bool whole;            /* the container has read all of it */
-	bool answered;         /* the container has sent a whole answer that keeps the rules */
-	bool harmed;           /* the container did something that may cost the answer */
-	bool maybe_stale;      /* it ended so that Berth may think that it never arrived */
-	bool answer_empty;     /* 204, 304 or to a HEAD */
+	uint8_t deliveries; /* heads of it that containers have read */
+	bool whole;         /* the container has read all of it */
+	bool answered;      /* the container has sent a whole answer that keeps the rules */
+	bool harmed;        /* the container did something that may cost the answer */
+	bool maybe_stale;   /* it ended so that Berth may think that it never arrived */
+	bool answer_empty;  /* 204, 304 or to a HEAD */
 	uint16_t answer_status;
 	uint32_t answer_bytes;
-	uint32_t position;     /* ASK_SUBMIT: the place in the queue that it must be told; 0: not known */
+	uint32_t position; /* ASK_SUBMIT: the place in the queue that it must be told; 0: not known */
 };
 
 enum { PATTERN_BYTES = 4096 };
@@ -98,8 +98,8 @@ void judge_problem(struct world *w, uint32_t token, enum problem p);
 /* There were more connections than are allowed, not long ago. */
 bool judge_crowd(const struct world *w);
 
-/* The connection has ended; some_answer: its head had come. */
-void judge_cut(struct world *w, uint32_t token, bool some_answer);
+/* May the connection end without the whole answer? some_answer: its head has come. */
+bool judge_cut(struct world *w, uint32_t token, bool some_answer);
 
 /* A container has read the head of the request. */
 void judge_delivery(struct world *w, uint32_t token);

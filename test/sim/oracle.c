@@ -5,7 +5,7 @@
 #include "world.h"
 
 enum {
-	PIECE_BYTES = 64 * 1024,  /* the longest that comes at once */
+	PIECE_BYTES = 64 * 1024,   /* the longest that comes at once */
 	CLIENT_BYTES = 512 * 1024, /* of one client past the limit: windows into its files, what came early */
 };
 
@@ -15,7 +15,8 @@ void oracle_begin(struct world *w)
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
 		for (uint32_t i = 0; i < r->n_routes; i++) {
 			if (r->routes[i]->settings == &w->plan.pools[k])
-				w->oracle.pools[k] = (struct pool_watch){ .route = r->routes[i], .next_number = 1 };
+				w->oracle.pools[k] =
+					(struct pool_watch){ .route = r->routes[i], .next_number = 1 };
 		}
 	}
 }
@@ -147,9 +148,13 @@ static void check_limits(struct world *w)
 	for (uint32_t i = 0; i < r->n_routes; i++)
 		slots += pool_slots(&r->routes[i]->pool);
 	/* an answer that runs when the limit is met may bring another piece before it is paused */
-	VERIFY(w, r->budget.spool_used <= s->spool_max_bytes + slots * PIECE_BYTES, "I7: spool files hold %llu bytes",
-		(unsigned long long)r->budget.spool_used);
-	VERIFY(w, r->budget.memory_used <= s->memory_limit_bytes + slots * PIECE_BYTES + r->clients.len * CLIENT_BYTES,
+	VERIFY(w,
+		r->budget.spool_used <=
+			s->spool_max_bytes + slots * PIECE_BYTES + r->clients.len * CLIENT_BYTES,
+		"I7: spool files hold %llu bytes", (unsigned long long)r->budget.spool_used);
+	VERIFY(w,
+		r->budget.memory_used <=
+			s->memory_limit_bytes + slots * PIECE_BYTES + r->clients.len * CLIENT_BYTES,
 		"I7: %llu bytes in memory", (unsigned long long)r->budget.memory_used);
 	VERIFY(w, r->jobs.count <= s->jobs_max, "I7: %u jobs", r->jobs.count);
 	VERIFY(w, r->clients.len <= r->client_pool.max, "I7: %u clients", r->clients.len);
@@ -186,7 +191,8 @@ void oracle_quiet(struct world *w)
 	VERIFY(w, r->jobs.count == 0 && r->jobs.answer_bytes == 0, "I8: %u jobs are left", r->jobs.count);
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
 		const struct pool *p = &w->oracle.pools[k].route->pool;
-		VERIFY(w, order_len(&p->queue) == 0 && p->queue_bytes == 0, "I8: %u wait", order_len(&p->queue));
+		VERIFY(w, order_len(&p->queue) == 0 && p->queue_bytes == 0, "I8: %u wait",
+			order_len(&p->queue));
 		for (uint32_t i = 0; i < p->n_containers; i++) {
 			const struct container *c = p->containers[i];
 			VERIFY(w, container_is_at_rest(c) && c->state == CONTAINER_UP,

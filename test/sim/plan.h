@@ -43,13 +43,13 @@ struct container_plan {
 	uint32_t drip_ppm, drip_piece_max, drip_pause_max_us;
 	/* ways that are not */
 	uint32_t close_first_ppm, cut_ppm, nonsense_ppm, bad_chunk_ppm, extra_ppm, hang_ppm;
-	uint32_t refuse_ppm;      /* a connection, although it is up */
-	uint32_t hang_dial_ppm;   /* a connection request is never answered */
-	uint32_t death_every_us;  /* on average; 0: it lives for ever */
-	uint32_t away_max_us;     /* then it comes back */
-	uint32_t vanish_ppm;      /* it falls off the network, of those */
-	uint32_t unready_ppm;     /* says so to a probe */
-	uint32_t probe_odd_ppm;   /* answers 404 to a probe */
+	uint32_t refuse_ppm;     /* a connection, although it is up */
+	uint32_t hang_dial_ppm;  /* a connection request is never answered */
+	uint32_t death_every_us; /* on average; 0: it lives for ever */
+	uint32_t away_max_us;    /* then it comes back */
+	uint32_t vanish_ppm;     /* it falls off the network, of those */
+	uint32_t unready_ppm;    /* says so to a probe */
+	uint32_t probe_odd_ppm;  /* answers 404 to a probe */
 };
 
 struct plan {

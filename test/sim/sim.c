@@ -1,7 +1,7 @@
 /* berth-sim: runs seeds of the simulation, sums up, and shows how to see a failure again.
  *
- * Seeds run in a child process, so that a failed CHECK, a crash or a hang of one is told with its seed; the failing
- * seed is then run with fewer and fewer exchanges, for the shortest run that still fails.
+ * Seeds run in a child process, so that a failed CHECK, a crash or a hang of one is told with its seed; the
+ * failing seed is then run with fewer and fewer exchanges, for the shortest run that still fails.
  */
 #include "base/log.h"
 #include "world.h"
@@ -30,10 +30,13 @@ struct options {
 
 static void usage(FILE *to)
 {
-	fputs("usage: berth-sim [--first SEED] [--seeds N] [--seconds T]   runs N seeds, or as many as T seconds take\n"
-	      "                                                             (with both: at least N, at least T)\n"
+	fputs("usage: berth-sim [--first SEED] [--seeds N] [--seconds T]   runs N seeds, or as many as T "
+	      "seconds take\n"
+	      "                                                             (with both: at least N, at least "
+	      "T)\n"
 	      "       berth-sim --seed SEED [-v] [--exchanges N]            runs one, -v shows what happens\n"
-	      "       berth-sim --list FILE                                 runs the seeds that a file names\n",
+	      "       berth-sim --list FILE                                 runs the seeds that a file "
+	      "names\n",
 		to);
 }
 
@@ -112,11 +115,12 @@ static uint32_t shrink(uint64_t seed, uint32_t exchanges, struct tally *tally)
 static void report_failure(const struct tally *tally, int status)
 {
 	uint64_t seed = tally->seed;
-	struct tally *scratch = mmap(
-		NULL, sizeof *scratch, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct tally *scratch =
+		mmap(NULL, sizeof *scratch, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (WIFSIGNALED(status))
 		fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed,
-			WTERMSIG(status) == SIGALRM ? "does not come to its end" : strsignal(WTERMSIG(status)));
+			WTERMSIG(status) == SIGALRM ? "does not come to its end"
+						    : strsignal(WTERMSIG(status)));
 	if (scratch == MAP_FAILED)
 		return;
 	bool again = fails(seed, 0, true, scratch);
@@ -132,16 +136,18 @@ static void report_failure(const struct tally *tally, int status)
 static void print_sum(const struct tally *t, double took_s)
 {
 	printf("%llu seeds, %llu exchanges, %.0f simulated s, %.0f exchanges/s", (unsigned long long)t->seeds,
-		(unsigned long long)t->exchanges, (double)t->simulated_us / 1e6, (double)t->exchanges / took_s);
+		(unsigned long long)t->exchanges, (double)t->simulated_us / 1e6,
+		(double)t->exchanges / took_s);
 	printf("; answered %llu, left %llu, cut %llu", (unsigned long long)t->fates[FATE_ANSWERED],
 		(unsigned long long)t->fates[FATE_LEFT], (unsigned long long)t->fates[FATE_CUT]);
 	for (int p = 0; p < PROBLEM_COUNT; p++) {
 		if (t->problems[p])
-			printf(", %s %llu", problem_name((enum problem)p), (unsigned long long)t->problems[p]);
+			printf(", %s %llu", problem_name((enum problem)p),
+				(unsigned long long)t->problems[p]);
 	}
 	printf("; jobs %llu, deliveries %llu, retries %llu, deaths %llu, turns %llu\n",
-		(unsigned long long)t->jobs, (unsigned long long)t->deliveries, (unsigned long long)t->retries,
-		(unsigned long long)t->deaths, (unsigned long long)t->turns);
+		(unsigned long long)t->jobs, (unsigned long long)t->deliveries,
+		(unsigned long long)t->retries, (unsigned long long)t->deaths, (unsigned long long)t->turns);
 }
 
 static int run_many(const struct options *o)

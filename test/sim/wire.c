@@ -177,7 +177,8 @@ static size_t room_for(const struct wire_end *to, size_t want)
 	size_t room = unread < w->traits->room_bytes ? w->traits->room_bytes - unread : 0;
 	if (want < room)
 		room = want;
-	if (w->traits->short_send_ppm && unread + want > BUFFER_MIN && rand_chance(w->net->rand, w->traits->short_send_ppm))
+	if (w->traits->short_send_ppm && unread + want > BUFFER_MIN &&
+		rand_chance(w->net->rand, w->traits->short_send_ppm))
 		room = rand_below(w->net->rand, room + 1);
 	return room;
 }

@@ -62,13 +62,13 @@ struct wire_end {
 };
 
 struct wire {
-	struct list_node node;             /* on net->wires */
-	struct net *net;           /* borrowed: the owner */
-	const struct wire_traits *traits;  /* borrowed */
-	struct event later;               /* the wish for a connection comes to the other side; or it is missed */
+	struct list_node node;            /* on net->wires */
+	struct net *net;                  /* borrowed: the owner */
+	const struct wire_traits *traits; /* borrowed */
+	struct event later; /* the wish for a connection comes to the other side; or it is missed */
 	void (*on_later)(struct wire *w);
-	uint32_t port;                     /* what was asked for: the owner's affair */
-	struct wire_end end[2];            /* [0] has asked for the connection */
+	uint32_t port;          /* what was asked for: the owner's affair */
+	struct wire_end end[2]; /* [0] has asked for the connection */
 };
 
 struct net {
@@ -83,8 +83,8 @@ void net_finish(struct net *n);
 /* Frees what was closed from both sides; between turns. */
 void net_sweep(struct net *n);
 
-/* A connection that end[0] asks for. on_opening comes after a latency, and accepts (wire_attach, wire_opened) or
- * refuses (wire_refuse); NULL: nobody will ever answer. */
+/* A connection that end[0] asks for. on_opening comes after a latency, and accepts (wire_attach, wire_opened)
+ * or refuses (wire_refuse); NULL: nobody will ever answer. */
 struct wire *wire_create(struct net *n, const struct wire_traits *traits, const struct wire_ops *ops,
 	void *owner, void (*on_opening)(struct wire *w));
 
@@ -114,8 +114,8 @@ void wire_pause(struct wire_end *e, bool paused);
 /* Unread bytes, or `reset`, break the connection for the other end. Closed ends may be closed again. */
 void wire_close(struct wire_end *e, bool reset);
 
-/* Closes without a word, as a machine does that loses its power or its network. Half a minute later keep-alive probes
- * find that out at the other end. */
+/* Closes without a word, as a machine does that loses its power or its network. Half a minute later
+ * keep-alive probes find that out at the other end. */
 void wire_vanish(struct wire_end *e);
 
 /* Bytes on their way to this end. */

@@ -7,7 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECOND = 1000000, SCRATCH_MIN = 64 * 1024, QUIET_TURNS = 100000, TURNED_AWAY_US = 100 * 1000, KEEPALIVE_US = 30 * SECOND };
+enum {
+	SECOND = 1000000,
+	SCRATCH_MIN = 64 * 1024,
+	QUIET_TURNS = 100000,
+	TURNED_AWAY_US = 100 * 1000,
+	KEEPALIVE_US = 30 * SECOND
+};
 
 void world_fail(const struct world *w, const char *file, int line, const char *fmt, ...)
 {
@@ -141,7 +147,8 @@ static void disturb(struct world *w, uint32_t exchanges)
 		reactor_drain(w->reactor);
 	}
 	if (p->clock_jump_ppm && rand_chance(&w->rand, p->clock_jump_ppm))
-		io_sim_set_clock(w->sim, (int64_t)rand_below(&w->rand, UINT64_C(7200) * SECOND) - INT64_C(3600) * SECOND);
+		io_sim_set_clock(w->sim,
+			(int64_t)rand_below(&w->rand, UINT64_C(7200) * SECOND) - INT64_C(3600) * SECOND);
 }
 
 /* Until every request has its answer. */

@@ -56,8 +56,8 @@ void world_run(uint64_t seed, uint32_t exchanges, bool verbose, struct tally *ta
 /* Room for a message of n bytes, good until the next call. */
 char *world_scratch(struct world *w, size_t n);
 
-/* A client's connection has ended: another one comes, while there is something to ask; a while later when it was
- * turned away. */
+/* A client's connection has ended: another one comes, while there is something to ask; a while later when it
+ * was turned away. */
 void world_client_gone(struct world *w, bool turned_away);
 
 static inline uint64_t world_now_us(const struct world *w)
@@ -65,12 +65,13 @@ static inline uint64_t world_now_us(const struct world *w)
 	return w->sim->io.now_us;
 }
 
-NORETURN void world_fail(const struct world *w, const char *file, int line, const char *fmt, ...) PRINTF(4, 5);
+NORETURN void world_fail(const struct world *w, const char *file, int line, const char *fmt, ...)
+	PRINTF(4, 5);
 
 /* The gateway (or the simulation) is wrong unless cond holds. */
-#define VERIFY(w, cond, ...)                                         \
-	do {                                                         \
-		if (UNLIKELY(!(cond)))                               \
+#define VERIFY(w, cond, ...)                                            \
+	do {                                                            \
+		if (UNLIKELY(!(cond)))                                  \
 			world_fail(w, __FILE__, __LINE__, __VA_ARGS__); \
 	} while (0)
 
