@@ -211,13 +211,20 @@ static int grow(struct jobs *j, struct job_answer *a, uint64_t need)
 		return -EFBIG;
 	if (need <= a->body_cap)
 		return 0;
+	struct budget *budget = &j->reactor->budget;
 	uint64_t cap =
 		a->body_cap ? need + need / 2 : need; /* exact at first: most answers come in one piece */
+	if (budget->memory_used + (cap - a->body_cap) > budget->memory_max)
+		cap = need;
+	if (budget->memory_used + (cap - a->body_cap) > budget->memory_max) {
+		budget->refused++;
+		return -ENOMEM;
+	}
 	char *p = realloc(a->body, cap);
 	if (!p)
 		return -ENOMEM;
 	j->answer_bytes += cap - a->body_cap;
-	j->reactor->budget.memory_used += cap - a->body_cap;
+	budget->memory_used += cap - a->body_cap;
 	a->body = p;
 	a->body_cap = cap;
 	return 0;
