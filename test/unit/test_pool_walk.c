@@ -366,6 +366,8 @@ static void do_connected(struct walk *w)
 		return;
 	slot_connected(real_slot(w, mc, ms), w->mix->probe_first, w->now_us);
 	ms->connected = true;
+	if (ms->probing && mc->state == CONTAINER_UP && model_in_flight(mc) > 0)
+		ms->probing = false; /* requests have come while it was connected */
 	if (!ms->ticket && !ms->probing && mc->state != CONTAINER_UP) {
 		ms->probing = w->mix->probe_first;
 		if (!ms->probing)
