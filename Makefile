@@ -2,7 +2,7 @@
 # V=1 shows the commands in full.
 
 .DEFAULT_GOAL := build/berth
-.PHONY: build/berth help run demo check test test-all sim fuzz bench lint format clean
+.PHONY: build/berth help run demo check test test-rest test-all sim fuzz bench lint format clean
 
 ifeq ($(V),)
 Q := @
@@ -49,9 +49,10 @@ fuzz: ## every fuzzer for SECONDS=60
 	$(Q)tools/setup --for test
 	$(Q)tools/fuzz $(or $(SECONDS),60)
 
-bench: build/berth ## the comparison with HAProxy and with a Flask worker
+bench: build/berth ## beside HAProxy and nginx, then the worker beside Flask; ARGS="..." goes to bench/run
 	$(Q)tools/setup --for bench
 	$(Q)bench/run $(ARGS)
+	$(Q)bench/worker/run
 
 ## Code
 lint: ## clang-format, cppcheck, shellcheck, include lines
