@@ -366,9 +366,9 @@ void reactor_destroy(struct reactor *r)
 	while ((n = list_first(&r->clients)))
 		client_close(CONTAINER_OF(n, struct client, node));
 	jobs_close(&r->jobs);
+	jobs_finish(&r->jobs); /* while their exchanges are there to be told */
 	routes_destroy(r);
 	io_timer_stop(r->io, &r->drain_timer);
-	jobs_finish(&r->jobs);
 	access_log_destroy(r->access_log);
 	peers_finish(&r->peers);
 	objpool_finish(&r->client_pool);
