@@ -54,6 +54,8 @@ void buffer_finish(struct buffer *b)
 		b->budget->memory_used -= b->size - b->written;
 		io_spool_close(b->io, b->spool);
 	}
+	free(b->tail);
+	b->tail = NULL;
 	b->spool = NULL;
 }
 
@@ -94,14 +96,67 @@ static int append_memory(struct buffer *b, const char *bytes, size_t n)
 	return 0;
 }
 
+static void on_written(void *owner, int err, size_t n);
+
+/* Gives bytes (malloc'ed) to the file's thread, behind what is written. */
+static int write_out(struct buffer *b, char *bytes, size_t n)
+{
+	int r = io_spool_write(b->io, b->spool, b->written - b->file_start, bytes, n, on_written);
+	b->writing = r == 0;
+	return r;
+}
+
+/* What came while the last write was under way is the next one. */
+static int write_tail(struct buffer *b)
+{
+	char *tail = b->tail;
+	size_t n = b->tail_len;
+	b->tail = NULL;
+	b->tail_len = b->tail_cap = 0;
+	int r = write_out(b, tail, n);
+	if (r < 0)
+		free(tail);
+	return r;
+}
+
 static void on_written(void *owner, int err, size_t n)
 {
 	struct buffer *b = owner;
+	b->writing = false;
 	b->written += n;
 	b->budget->memory_used -= n;
+	if (b->tail && !err)
+		err = write_tail(b);
 	if (err && !b->err)
 		b->err = err;
 	b->on_ready(b);
+}
+
+static int keep_tail(struct buffer *b, const char *bytes, size_t n)
+{
+	if (n > b->tail_cap - b->tail_len) {
+		size_t cap = b->tail_len + n + b->tail_cap / 2;
+		char *p = realloc(b->tail, cap);
+		if (!p)
+			return -ENOMEM;
+		b->tail = p;
+		b->tail_cap = cap;
+	}
+	memcpy(b->tail + b->tail_len, bytes, n);
+	b->tail_len += n;
+	return 0;
+}
+
+static int write_copy(struct buffer *b, const char *bytes, size_t n)
+{
+	char *copy = malloc(n);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, bytes, n);
+	int r = write_out(b, copy, n);
+	if (r < 0)
+		free(copy);
+	return r;
 }
 
 static int append_file(struct buffer *b, const char *bytes, size_t n)
@@ -114,15 +169,9 @@ static int append_file(struct buffer *b, const char *bytes, size_t n)
 		b->spool = io_spool_open(b->io, b);
 		b->file_start = b->size;
 	}
-	char *copy = b->spool ? malloc(n) : NULL;
-	if (!copy)
-		return refuse(b, -ENOMEM);
-	memcpy(copy, bytes, n);
-	int r = io_spool_write(b->io, b->spool, b->size - b->file_start, copy, n, on_written);
-	if (r < 0) {
-		free(copy);
+	int r = !b->spool ? -ENOMEM : b->writing ? keep_tail(b, bytes, n) : write_copy(b, bytes, n);
+	if (r < 0)
 		return refuse(b, r);
-	}
 	b->size += n;
 	b->budget->memory_used += n; /* until it is written */
 	b->budget->spool_used += n;

@@ -31,7 +31,10 @@ struct buffer {
 	uint64_t memory_max;    /* of this buffer: what is longer goes to the file */
 	struct io_spool *spool; /* owned; NULL until needed */
 	uint64_t file_start;    /* offset whose byte is the file's first */
-	char *window;           /* owned; a piece of the file, read back */
+	char *tail;             /* owned; comes after the write under way, in one piece */
+	size_t tail_len, tail_cap;
+	bool writing;
+	char *window; /* owned; a piece of the file, read back */
 	uint64_t window_at;
 	uint32_t window_len;
 	bool must_take; /* an answer's: not refused at the reactor's limits, buffer_is_behind says that they
