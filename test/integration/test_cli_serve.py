@@ -109,10 +109,32 @@ def test_sigusr1_reopens_the_access_log(serve, container, tmp_path):
     assert "/two" not in (tmp_path / "old.log").read_text()
 
 
-def test_sighup_is_answered_in_the_log(serve, container):
-    berth = serve().containers(container()).start()
-    berth.signal(signal.SIGHUP).wait_for("SIGHUP: the configuration cannot be read again")
-    assert berth.is_running
+def test_sighup_takes_the_configuration_over(serve, container, tmp_path):
+    config = tmp_path / "berth.yaml"
+    first, second = container(), container()
+
+    def write(*addresses):
+        config.write_text("pools:\n  - name: a\n    containers: [" + ", ".join(f'"{a}"' for a in addresses) + "]\n")
+
+    def names():
+        return [c["name"] for c in berth.status()["pools"][0]["containers"]]
+
+    write(first.address)
+    berth = serve().config(config).start()
+    assert names() == ["container1"]
+    write(first.address, second.address)
+    berth.signal(signal.SIGHUP).wait_for("reload: the configuration is taken over")
+    assert names() == ["container1", "container2"]
+
+
+def test_a_bad_file_changes_nothing(serve, container, tmp_path):
+    config = tmp_path / "berth.yaml"
+    config.write_text(f'pools:\n  - name: a\n    containers: ["{container().address}"]\n')
+    berth = serve().config(config).start()
+    config.write_text("pols: []\n")
+    berth.signal(signal.SIGHUP).wait_for("reload: nothing has changed")
+    assert "unknown key 'pols'" in berth.output
+    assert berth.status()["pools"][0]["name"] == "a"
 
 
 def test_the_limit_of_open_files_is_raised(serve, container):
