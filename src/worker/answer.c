@@ -4,7 +4,6 @@
 
 #include "http/status.h"
 
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -41,7 +40,7 @@ static void answered(struct conn *c)
 		json_finish(&c->job.out);
 	buffer_reset(&c->body, KEPT_BYTES);
 	if (large)
-		malloc_trim(0); /* or the largest request would decide what is resident from then on */
+		io_timer_set(w->io, &w->trim, w->io->now_us + TRIM_AFTER_US);
 	if (c->keep_alive && body_has_come(c)) {
 		conn_set_state(c, CONN_HEAD);
 	} else if (can_drain(c)) {

@@ -65,8 +65,8 @@ static int read_dims(const struct model *m, const struct OrtTensorTypeAndShapeIn
 	struct tensor_spec *spec, struct why *why)
 {
 	const struct ort *ort = &m->rt->ort;
-	int element_type;
-	size_t rank;
+	int element_type = 0;
+	size_t rank = 0;
 	int code = runtime_check(m->rt, ort->GetTensorElementType(info, &element_type), why);
 	if (!code)
 		code = runtime_check(m->rt, ort->GetDimensionsCount(info, &rank), why);
@@ -106,7 +106,7 @@ static int read_spec(const struct model *m, bool output, size_t i, struct tensor
 		why);
 	if (code)
 		return code;
-	spec->name = strdup(name);
+	spec->name = name ? strdup(name) : NULL;
 	code = runtime_check(m->rt, ort->AllocatorFree(m->rt->allocator, name), why);
 	if (!code && !spec->name) {
 		why_set(why, "out of memory");

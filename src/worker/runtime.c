@@ -73,9 +73,8 @@ static void *find_and_load(const char *program_dir, struct why *why)
 /* Picks the functions in use out of the library's table. */
 static void bind_functions(struct ort *ort, const struct OrtApi *api)
 {
-	const char *table = (const char *)api;
-#define ORT_BIND(place, result, name, parameters) \
-	memcpy(&ort->name, table + (place) * sizeof(void *), sizeof(void *));
+	const void *const *table = (const void *const *)(const void *)api;
+#define ORT_BIND(place, result, name, parameters) memcpy(&ort->name, &table[place], sizeof ort->name);
 	ORT_FUNCTIONS(ORT_BIND)
 #undef ORT_BIND
 }

@@ -42,7 +42,11 @@ static void write_label(
 		json_string(j, *(const struct str *)label->data);
 		return;
 	}
-	int64_t class = label && label->n ? *(const int64_t *)label->data : most_probable(probabilities);
+	int64_t class = 0;
+	if (label && label->n)
+		class = *(const int64_t *)label->data;
+	else if (probabilities)
+		class = most_probable(probabilities);
 	struct str name = card_label(&m->card, class);
 	if (name.ptr)
 		json_string(j, name);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -78,6 +79,13 @@ static void on_again(struct io_message *m)
 	w->again_posted = false;
 }
 
+/* Or the largest request would decide what is resident from then on. Not at once: the next may be as large.
+ */
+static void on_trim(struct io_timer *t)
+{
+	malloc_trim(0);
+}
+
 static bool all_is_answered(const struct worker *w)
 {
 	return worker_in_flight(w) == 0 && w->conns[CONN_SENDING].len == 0;
@@ -114,6 +122,7 @@ bool worker_init(struct worker *w, struct io *io, const struct options *options,
 	w->connections_max = connections_max();
 	w->listener.fd = -1;
 	w->again.on_message = on_again;
+	w->trim.on_timer = on_trim;
 	for (int s = 0; s < CONN_STATES; s++)
 		list_init(&w->conns[s]);
 	io_random(io, &seed, sizeof seed);
@@ -153,6 +162,7 @@ void worker_finish(struct worker *w)
 		list_for_each_safe (node, &w->conns[s])
 			exchange_left(CONTAINER_OF(node, struct conn, node));
 	}
+	io_timer_stop(w->io, &w->trim);
 	conn_free_closed(w);
 	slots_finish(&w->slots);
 }

@@ -23,6 +23,7 @@ enum {
 	OTHER_FILES = 32,       /* that the process has open */
 	KEPT_BYTES = 16 * 1024, /* of each buffer of a connection between two requests */
 	LARGE_BYTES = 256 * 1024,
+	TRIM_AFTER_US = 1000000,
 	DRAIN_MAX_BYTES = 1024 * 1024,  /* of a refused body that are read, so that the connection stays */
 	HEAD_TIMEOUT_US = 10 * 1000000, /* for the whole head */
 	BODY_TIMEOUT_US = 10 * 1000000, /* without a byte */
@@ -82,7 +83,8 @@ struct worker {
 	struct io_message again; /* brings the next turn at once */
 	bool again_posted;
 	bool stopping;
-	uint64_t mean_us; /* decaying, of short jobs; UINT64_MAX before the first */
+	uint64_t mean_us;     /* decaying, of short jobs; UINT64_MAX before the first */
+	struct io_timer trim; /* gives memory back when the last large request is a while ago */
 	struct rand rand;
 	uint64_t date_s;
 	char date[HTTP_DATE_BYTES + 1];
