@@ -141,7 +141,7 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 		return;
 	case UPSTREAM_CLOSED:
 	case UPSTREAM_CONNECTING:
-		CHECK(!"bytes without a connection");
+		CHECK(u->phase == UPSTREAM_HEAD); /* bytes without a connection */
 	}
 	if ((u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) && u->got_bytes && !u->zombie &&
 		!u->probe)
