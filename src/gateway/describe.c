@@ -168,8 +168,10 @@ void describe_result_head(
 	write_u64(w, rec->status);
 	write_lit(w, " ");
 	write_str(w, str_of(http_status_reason((int)rec->status)));
-	write_lit(w, "\r\nContent-Length: ");
-	write_u64(w, rec->body_bytes);
+	if (rec->status != 204) { /* RFC 9110 §8.6 */
+		write_lit(w, "\r\nContent-Length: ");
+		write_u64(w, rec->body_bytes);
+	}
 	write_lit(w,
 		"\r\nBerth-Job-State: done\r\n" NO_STORE
 		"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n");
