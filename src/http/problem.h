@@ -33,10 +33,10 @@ enum problem {
 	PROBLEM_SHUTTING_DOWN,      /* 503 */
 	PROBLEM_UPSTREAM_TIMEOUT,   /* 504 */
 	PROBLEM_VERSION,            /* 505 */
-	PROBLEM_JOB_FAILED,          /* 502: the job ended without an answer */
-	PROBLEM_KEY_IN_USE,          /* 409: a job with this Idempotency-Key is not over */
-	PROBLEM_KEY_MISMATCH,        /* 422: the key came with another request before */
-	PROBLEM_STORAGE_FULL,        /* 507 */
+	PROBLEM_JOB_FAILED,         /* 502: the job ended without an answer */
+	PROBLEM_KEY_IN_USE,         /* 409: a job with this Idempotency-Key is not over */
+	PROBLEM_KEY_MISMATCH,       /* 422: the key came with another request before */
+	PROBLEM_STORAGE_FULL,       /* 507 */
 	PROBLEM_COUNT,
 };
 
