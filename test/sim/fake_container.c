@@ -466,9 +466,11 @@ static void write_answer(struct seat *s, struct writer *w, struct record *r)
 	enum http_framing framing = draw_framing(s);
 	if (r->answer_empty && r->answer_status != 200)
 		framing = FRAMING_NONE;
-	if (framing == FRAMING_CLOSE && (r->answer_empty || s->slip != SLIP_NONE))
+	bool must_stay = s->reading && s->container->world->plan.calm; /* what still comes would reset it */
+	if (framing == FRAMING_CLOSE && (r->answer_empty || s->slip != SLIP_NONE || must_stay))
 		framing = FRAMING_LENGTH; /* else what is wrong would look right */
-	s->close = framing == FRAMING_CLOSE || chance(s->container, plan_of(s->container)->close_ppm);
+	s->close = framing == FRAMING_CLOSE ||
+		(!must_stay && chance(s->container, plan_of(s->container)->close_ppm));
 	write_head(s, w, r, framing);
 	if (r->answer_empty)
 		return;
@@ -580,7 +582,8 @@ static void die(struct fake_container *c)
 	list_for_each_safe (n, &c->seats) {
 		struct seat *s = CONTAINER_OF(n, struct seat, node);
 		if (!vanish) {
-			seat_close(s, rand_below(rand_of(c), 2));
+			bool reset = rand_below(rand_of(c), 2);
+			seat_close(s, reset || s->close); /* an answer that ends with the connection would look whole */
 			continue;
 		}
 		harm(s, false);
