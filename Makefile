@@ -28,7 +28,7 @@ check: ## a minute: unit tests, include lines, a short simulation
 	$(Q)tools/setup --for build
 	$(Q)tools/run-tests check
 
-test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 60 s of simulation
+test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 2500 simulated worlds
 	$(Q)tools/setup --for test
 	$(Q)tools/run-tests test $(if $(MINUTES),--minutes $(MINUTES))
 
