@@ -18,6 +18,8 @@ enum seat_state { SEAT_IDLE, SEAT_READING, SEAT_WORKING, SEAT_ANSWERING, SEAT_HU
 /* What is wrong with an answer. */
 enum slip { SLIP_NONE, SLIP_CLOSE_FIRST, SLIP_CUT, SLIP_NONSENSE, SLIP_BAD_CHUNK, SLIP_EXTRA, SLIP_HANG };
 
+enum { HANG_US = 60 * 1000 * 1000 }; /* at most */
+
 enum { NO_TOKEN = UINT32_MAX, ANSWER_HEAD_BYTES = 1024, CHUNKS = 24, CHUNK_LINE_BYTES = 40 };
 
 struct seat {
@@ -250,6 +252,7 @@ static void work(struct seat *s)
 	if (s->slip == SLIP_HANG) {
 		s->state = SEAT_HUNG;
 		harm(s, false);
+		set(c, &s->act, 1 + rand_below(rand_of(c), HANG_US));
 		return;
 	}
 	uint64_t range_us = s->token == NO_TOKEN ? 0 : p->service_max_us - p->service_min_us;
@@ -533,7 +536,9 @@ static void on_act(struct event *e)
 {
 	struct seat *s = CONTAINER_OF(e, struct seat, act);
 	struct fake_container *c = s->container;
-	if (s->state == SEAT_IDLE) {
+	if (s->state == SEAT_HUNG) { /* somebody has restarted it */
+		seat_close(s, true);
+	} else if (s->state == SEAT_IDLE) {
 		TRACE(c->world, "container %u.%u closes an idle connection", c->pool, c->index);
 		seat_close(s, rand_below(rand_of(c), 4) == 0);
 	} else if (s->token == NO_TOKEN) {
@@ -583,7 +588,8 @@ static void die(struct fake_container *c)
 		struct seat *s = CONTAINER_OF(n, struct seat, node);
 		if (!vanish) {
 			bool reset = rand_below(rand_of(c), 2);
-			seat_close(s, reset || s->close); /* an answer that ends with the connection would look whole */
+			seat_close(s, reset || s->close); /* an answer that ends with the connection would
+							     look whole */
 			continue;
 		}
 		harm(s, false);

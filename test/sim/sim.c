@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SEED_TIMEOUT_S = 120, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { SEED_TIMEOUT_S = 60, SHRINK_TIMEOUT_S = 10, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct options {
 	uint64_t first, seeds, seconds; /* 0: not said */
@@ -91,7 +91,7 @@ static bool fails(uint64_t seed, uint32_t exchanges, bool quiet, struct tally *t
 			dup2(null, STDOUT_FILENO);
 			dup2(null, STDERR_FILENO);
 		}
-		alarm(SEED_TIMEOUT_S);
+		alarm(SHRINK_TIMEOUT_S);
 		world_run(seed, exchanges, false, tally);
 		_exit(0);
 	}

@@ -151,7 +151,19 @@ static void disturb(struct world *w, uint32_t exchanges)
 			(int64_t)rand_below(&w->rand, UINT64_C(7200) * SECOND) - INT64_C(3600) * SECOND);
 }
 
-/* Until every request has its answer. */
+static void calm_containers(struct world *w)
+{
+	struct container_plan *c = &w->plan.container;
+	w->at_peace = true;
+	c->idle_close_ppm = c->close_first_ppm = c->cut_ppm = c->nonsense_ppm = c->bad_chunk_ppm = 0;
+	c->extra_ppm = c->hang_ppm = c->refuse_ppm = c->hang_dial_ppm = c->unready_ppm = 0;
+	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
+		for (uint32_t i = 0; i < w->plan.pools[k].n_containers; i++)
+			container_calm(&w->containers[k][i]);
+	}
+}
+
+/* Until every request has its answer. The last jobs' results are waited for in peace. */
 static void run_clients(struct world *w)
 {
 	uint32_t seen = 0;
@@ -164,17 +176,8 @@ static void run_clients(struct world *w)
 			until_us = patience_us(w);
 			disturb(w, seen);
 		}
-	}
-}
-
-static void calm_containers(struct world *w)
-{
-	struct container_plan *c = &w->plan.container;
-	c->idle_close_ppm = c->close_first_ppm = c->cut_ppm = c->nonsense_ppm = c->bad_chunk_ppm = 0;
-	c->extra_ppm = c->hang_ppm = c->refuse_ppm = c->hang_dial_ppm = c->unready_ppm = 0;
-	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
-		for (uint32_t i = 0; i < w->plan.pools[k].n_containers; i++)
-			container_calm(&w->containers[k][i]);
+		if (!w->exchanges_left && !w->at_peace)
+			calm_containers(w);
 	}
 }
 
@@ -209,7 +212,8 @@ static void run_to_quiet(struct world *w)
 {
 	uint64_t until_us = world_now_us(w) + quiet_us(w);
 	TRACE(w, "all clients are gone");
-	calm_containers(w);
+	if (!w->at_peace)
+		calm_containers(w);
 	while (io_sim_turn(w->sim, until_us))
 		;
 	for (int i = 0; i < QUIET_TURNS && !is_at_rest(w); i++) /* a probe may be under way */
