@@ -31,15 +31,20 @@ static enum problem problem_of_status(int status)
 	}
 }
 
-/* A head that cannot be trusted: nothing after it can be, either. */
-static void refuse_head(struct client *c, enum parse_error e)
+static void note_bad_request(struct client *c, const char *why)
 {
 	char ip[48];
 	struct str peer = client_ip(c, ip);
-	enum problem p = problem_of_status(parse_error_status(e));
 	c->reactor->metrics.bad_requests++;
+	log_warning("bad request from " STR_FMT ": %s", STR_ARG(peer), why);
+}
+
+/* A head that cannot be trusted: nothing after it can be, either. */
+static void refuse_head(struct client *c, enum parse_error e)
+{
+	enum problem p = problem_of_status(parse_error_status(e));
 	c->reactor->metrics.problems[p]++;
-	log_warning("bad request from " STR_FMT ": %s", STR_ARG(peer), parse_error_text(e));
+	note_bad_request(c, parse_error_text(e));
 	c->must_linger = true;
 	client_problem(c, p, parse_error_text(e), 0, no_extra);
 }
@@ -303,7 +308,7 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 		used += k;
 		up->received += payload.len;
 		if (status == PARSE_BAD) {
-			r->metrics.bad_requests++;
+			note_bad_request(c, "the body's chunks are broken");
 			exchange_problem(ex, PROBLEM_BAD_REQUEST, "the body's chunks are broken");
 			return n;
 		}
