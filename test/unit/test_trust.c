@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
 
 /* In the form that the gateway keeps its peers' addresses in. */
 static void ip_of(const char *text, uint8_t ip[16])
@@ -105,12 +107,32 @@ static void test_any_of_several(void **state)
 	assert_false(networks_have(&(struct networks){ NULL, 0 }, ip));
 }
 
+static void test_create(void **state)
+{
+	static const char *const good[] = { "10.0.0.0/8", "::1" },
+				 *const mixed[] = { "10.0.0.0/8", "x", "y" };
+	struct networks ns;
+	const char *wrong = NULL;
+	uint8_t ip[16];
+	assert_int_equal(networks_create(&ns, good, 2, &wrong), 0);
+	ip_of("10.9.8.7", ip);
+	assert_true(networks_have(&ns, ip));
+	free(ns.list);
+	assert_int_equal(networks_create(&ns, mixed, 3, &wrong), -EINVAL);
+	assert_ptr_equal(wrong, mixed[1]);
+	assert_false(networks_have(&ns, ip));
+	assert_int_equal(networks_create(&ns, NULL, 0, &wrong), 0);
+	assert_false(networks_have(&ns, ip));
+	free(ns.list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_any_of_several),
+		cmocka_unit_test(test_create),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
