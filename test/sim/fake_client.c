@@ -46,8 +46,8 @@ struct fake_client {
 	bool failed_job; /* the problem is the job's */
 	int status;
 	uint64_t got_bytes;
+	char *text; /* owned; text_bytes: of Berth's own answer */
 	uint32_t text_bytes;
-	char text[TEXT_MAX]; /* of Berth's own answers */
 };
 
 static const struct wire_ops client_ops;
@@ -82,6 +82,7 @@ static void client_free(struct fake_client *c)
 	event_stop(s, &c->resume);
 	outgoing_finish(&c->out);
 	reader_finish(&c->reader);
+	free(c->text);
 	list_remove(&c->world->clients, &c->node);
 	free(c);
 }
@@ -273,7 +274,8 @@ static void ask(struct fake_client *c)
 	c->out.limit = c->expects ? (uint32_t)asks[0].head_bytes : UINT32_MAX;
 	draw_leaving(c, (uint32_t)writer_len(&out));
 	bool drips = chance(c, plan_of(c)->drip_ppm);
-	outgoing_drip(&c->out, drips ? plan_of(c)->drip_piece_max : 0, plan_of(c)->drip_pause_max_us);
+	outgoing_drip(&c->out, drips ? plan_of(c)->drip_piece_max : 0, plan_of(c)->drip_pause_max_us,
+		writer_len(&out));
 	if (c->expects)
 		set(c, &c->act, CONTINUE_US);
 	TRACE(w, "a client asks token %u%s, %zu bytes", c->asked[0], n > 1 ? " and the next" : "",
@@ -434,6 +436,9 @@ static void payload_read(struct fake_client *c, struct str payload)
 			"token %u gets other bytes than its container sent", token);
 	} else {
 		VERIFY(w, c->text_bytes + payload.len <= TEXT_MAX, "Berth's own answer is too long");
+		if (!c->text)
+			c->text = malloc(TEXT_MAX);
+		CHECK(c->text);
 		memcpy(c->text + c->text_bytes, payload.ptr, payload.len);
 		c->text_bytes += (uint32_t)payload.len;
 	}

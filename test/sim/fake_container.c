@@ -37,6 +37,7 @@ struct seat {
 	bool reading;     /* the request's end is to come */
 	bool head_only;   /* it is a HEAD */
 	bool close;       /* after this answer */
+	bool babbled;     /* what it said too much may be taken for the next answer */
 	enum slip slip;
 };
 
@@ -104,7 +105,7 @@ static void seat_close(struct seat *s, bool reset)
 {
 	/* a kept-alive connection's end before an answer's first byte, as Berth sees it */
 	bool silent = s->state == SEAT_READING || s->state == SEAT_WORKING || s->state == SEAT_HUNG;
-	bool lost = reset && wire_unread(wire_peer(s->end));
+	bool lost = (reset || s->reading) && wire_unread(wire_peer(s->end));
 	if (s->state != SEAT_IDLE || lost)
 		harm(s, s->answers > 0 && (silent || lost));
 	else
@@ -156,13 +157,16 @@ bool container_answer(struct fake_container *c, struct wire_end *far)
 
 /* A request of which Berth has sent only a part before it closed the connection, which is still under way:
  * nobody runs half a request. */
+static bool is_broken_off(const struct seat *s)
+{
+	return s->state == SEAT_READING && (s->end->fin || s->end->err);
+}
+
 static uint32_t broken_off(const struct fake_container *c)
 {
 	uint32_t n = 0;
-	list_for_each (node, &c->seats) {
-		const struct seat *s = CONTAINER_OF(node, struct seat, node);
-		n += s->state == SEAT_READING && (s->end->fin || s->end->err);
-	}
+	list_for_each (node, &c->seats)
+		n += is_broken_off(CONTAINER_OF(node, struct seat, node));
 	return n;
 }
 
@@ -222,7 +226,8 @@ static void check_request(struct seat *s)
 	check_fields(s, r);
 	judge_delivery(w, s->token);
 	r->deliveries++;
-	r->whole = r->answered = r->harmed = r->maybe_stale = false;
+	r->whole = r->answered = r->maybe_stale = false;
+	r->harmed = s->babbled;
 	w->tally->deliveries++;
 	TRACE(w, "container %u.%u reads token %u, delivery %u, %u in flight", c->pool, c->index, s->token,
 		r->deliveries, c->in_flight);
@@ -268,7 +273,8 @@ static void check_probe(struct seat *s)
 	list_for_each (node, &c->seats) {
 		const struct seat *other = CONTAINER_OF(node, struct seat, node);
 		VERIFY(c->world,
-			other == s || other->state == SEAT_IDLE || other->began_us + slack_us >= s->began_us,
+			other == s || other->state == SEAT_IDLE || is_broken_off(other) ||
+				other->began_us + slack_us >= s->began_us,
 			"container %u is probed while it is busy", c->index);
 	}
 }
@@ -337,6 +343,7 @@ static void babble(struct seat *s)
 {
 	static const char text[] = "and this is not HTTP\r\n\r\n";
 	oracle_trouble(s->container->world, s->container->pool);
+	s->babbled = true;
 	(void)!wire_send(s->end, &(struct iovec){ (char *)(uintptr_t)text, sizeof text - 1 }, 1);
 }
 
@@ -489,7 +496,7 @@ static void send_answer(struct seat *s, const char *bytes, size_t n)
 	const struct container_plan *p = plan_of(c);
 	bool drips = s->token != NO_TOKEN && chance(c, p->drip_ppm);
 	s->state = SEAT_ANSWERING;
-	outgoing_drip(&s->out, drips ? p->drip_piece_max : 0, p->drip_pause_max_us);
+	outgoing_drip(&s->out, drips ? p->drip_piece_max : 0, p->drip_pause_max_us, n);
 	go_on(s, outgoing_put(&s->out, bytes, n));
 }
 

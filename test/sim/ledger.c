@@ -119,7 +119,9 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 		return r->kind == ASK_SUBMIT && !w->plan.calm;
 	case PROBLEM_JOB_FAILED:
 		return was(r, watch->trouble_us) || was(r, w->oracle.refused_us) ||
-			took_us >= least_timeout_us(ps) || r->answer_bytes > s->jobs_max_result_bytes;
+			took_us >= least_timeout_us(ps) || r->answer_bytes > s->jobs_max_result_bytes ||
+			(ps->job_ttl_us && took_us >= ps->job_ttl_us) ||
+			(ps->job_ttl_us && w->plan.clock_jump_ppm);
 	case PROBLEM_BAD_ANSWER:
 	case PROBLEM_CONTAINER_LOST:
 		return for_pool && was(r, watch->trouble_us) && !(r->answered && !r->harmed);

@@ -179,7 +179,24 @@ void oracle_turn(struct world *w)
 
 /* ---- I8 ---- */
 
-void oracle_quiet(struct world *w)
+bool oracle_is_quiet(const struct world *w)
+{
+	const struct reactor *r = w->reactor;
+	if (r->exchange_pool.used || r->client_pool.used || r->jobs.count || r->budget.memory_used ||
+		r->budget.spool_used)
+		return false;
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct pool *p = &r->routes[i]->pool;
+		for (uint32_t k = 0; k < p->n_containers; k++) {
+			const struct container *c = p->containers[k];
+			if (!container_is_at_rest(c) || c->state != CONTAINER_UP)
+				return false;
+		}
+	}
+	return true;
+}
+
+void oracle_check_quiet(struct world *w)
 {
 	const struct reactor *r = w->reactor;
 	VERIFY(w, r->exchange_pool.used == 0, "I8: %u exchanges are left", r->exchange_pool.used);

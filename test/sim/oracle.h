@@ -43,5 +43,8 @@ void oracle_turn(struct world *w);
 /* A container of this pool has given Berth a reason to fail a request. */
 void oracle_trouble(struct world *w, uint32_t pool);
 
-/* All is quiet: nothing may be left. */
-void oracle_quiet(struct world *w);
+/* Nothing is left of what was asked, and every container can be used. */
+bool oracle_is_quiet(const struct world *w);
+
+/* … must be so. */
+void oracle_check_quiet(struct world *w);

@@ -238,7 +238,7 @@ static void draw_container_faults(struct container_plan *c, struct rand *r)
 
 void plan_draw(struct plan *p, struct rand *r)
 {
-	bool bulky = rand_below(r, 50) == 0;
+	bool bulky = rand_below(r, 200) == 0;
 	*p = (struct plan){ .calm = rand_below(r, 4) == 0 };
 	draw_settings(p, r);
 	draw_wire(&p->client_wire, r, bulky);

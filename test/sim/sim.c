@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +39,15 @@ static void usage(FILE *to)
 	      "       berth-sim --list FILE                                 runs the seeds that a file "
 	      "names\n",
 		to);
+}
+
+/* Of the processor. who: RUSAGE_SELF, or RUSAGE_CHILDREN for those that have ended. */
+static double cpu_s(int who)
+{
+	struct rusage u;
+	getrusage(who, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+		(double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static double clock_s(void)
@@ -135,8 +145,8 @@ static void report_failure(const struct tally *tally, int status)
 
 static void print_sum(const struct tally *t, double took_s)
 {
-	printf("%llu seeds, %llu exchanges, %.0f simulated s, %.0f exchanges/s", (unsigned long long)t->seeds,
-		(unsigned long long)t->exchanges, (double)t->simulated_us / 1e6,
+	printf("%llu seeds, %llu exchanges, %.0f simulated s, %.0f exchanges a second of cpu",
+		(unsigned long long)t->seeds, (unsigned long long)t->exchanges, (double)t->simulated_us / 1e6,
 		(double)t->exchanges / took_s);
 	printf("; answered %llu, left %llu, cut %llu", (unsigned long long)t->fates[FATE_ANSWERED],
 		(unsigned long long)t->fates[FATE_LEFT], (unsigned long long)t->fates[FATE_CUT]);
@@ -153,7 +163,6 @@ static void print_sum(const struct tally *t, double took_s)
 static int run_many(const struct options *o)
 {
 	int status;
-	double start_s = clock_s();
 	struct tally *tally =
 		mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (tally == MAP_FAILED) {
@@ -174,18 +183,18 @@ static int run_many(const struct options *o)
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE)
 		return EXIT_USAGE;
+	double took_s = cpu_s(RUSAGE_CHILDREN);
 	if (status != 0)
 		report_failure(tally, status);
-	print_sum(tally, clock_s() - start_s);
+	print_sum(tally, took_s);
 	return status ? EXIT_FAILED : 0;
 }
 
 static int run_one(const struct options *o)
 {
 	static struct tally tally;
-	double start_s = clock_s();
 	world_run(o->first, o->exchanges, o->verbose, &tally);
-	print_sum(&tally, clock_s() - start_s);
+	print_sum(&tally, cpu_s(RUSAGE_SELF));
 	return 0;
 }
 

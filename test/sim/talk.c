@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_MAX = 64 * 1024 };
+enum {
+	HEAD_MAX = 64 * 1024,
+	PIECES_MAX = 200, /* about, of one message */
+};
 
 /* ---- reading ---- */
 
@@ -101,9 +104,9 @@ void outgoing_finish(struct outgoing *o)
 	o->at = o->len = o->cap = 0;
 }
 
-void outgoing_drip(struct outgoing *o, uint32_t piece_max, uint32_t pause_max_us)
+void outgoing_drip(struct outgoing *o, uint32_t piece_max, uint32_t pause_max_us, size_t n)
 {
-	o->piece_max = piece_max;
+	o->piece_max = piece_max && piece_max < n / PIECES_MAX ? (uint32_t)(n / PIECES_MAX) : piece_max;
 	o->pause_max_us = pause_max_us;
 }
 

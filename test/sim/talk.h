@@ -57,8 +57,8 @@ struct outgoing {
 void outgoing_init(struct outgoing *o, struct wire_end *end, struct schedule *schedule, struct rand *rand);
 void outgoing_finish(struct outgoing *o);
 
-/* From now on in pieces with pauses, or (0) no more. */
-void outgoing_drip(struct outgoing *o, uint32_t piece_max, uint32_t pause_max_us);
+/* The next n bytes go in pieces with pauses, or (piece_max 0) at once; in a few hundred pieces at most. */
+void outgoing_drip(struct outgoing *o, uint32_t piece_max, uint32_t pause_max_us, size_t n);
 
 /* More to send; sends what may be sent. 0, or -errno when the connection is broken. */
 MUST_USE int outgoing_put(struct outgoing *o, const char *bytes, size_t n);

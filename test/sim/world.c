@@ -10,7 +10,8 @@
 enum {
 	SECOND = 1000000,
 	SCRATCH_MIN = 64 * 1024,
-	QUIET_TURNS = 100000,
+	QUIET_TURNS = 1000,
+	AFTERWARDS_US = 2 * SECOND,
 	TURNED_AWAY_US = 100 * 1000,
 	KEEPALIVE_US = 30 * SECOND
 };
@@ -196,29 +197,22 @@ static uint64_t quiet_us(const struct world *w)
 	return longest + s->jobs_max_age_us + s->client_idle_us + s->client_send_us + 10 * SECOND;
 }
 
-static bool is_at_rest(const struct world *w)
-{
-	for (uint32_t i = 0; i < w->reactor->n_routes; i++) {
-		const struct pool *p = &w->reactor->routes[i]->pool;
-		for (uint32_t k = 0; k < p->n_containers; k++) {
-			if (!container_is_at_rest(p->containers[k]))
-				return false;
-		}
-	}
-	return true;
-}
-
+/* Until nothing is left, or all time-outs have passed; and some time after it, in which nothing may come
+ * back. */
 static void run_to_quiet(struct world *w)
 {
 	uint64_t until_us = world_now_us(w) + quiet_us(w);
 	TRACE(w, "all clients are gone");
 	if (!w->at_peace)
 		calm_containers(w);
+	while (!oracle_is_quiet(w) && io_sim_turn(w->sim, until_us))
+		;
+	until_us = world_now_us(w) + AFTERWARDS_US;
 	while (io_sim_turn(w->sim, until_us))
 		;
-	for (int i = 0; i < QUIET_TURNS && !is_at_rest(w); i++) /* a probe may be under way */
+	for (int i = 0; i < QUIET_TURNS && !oracle_is_quiet(w); i++) /* a probe may be under way */
 		(void)io_sim_turn(w->sim, UINT64_MAX);
-	oracle_quiet(w);
+	oracle_check_quiet(w);
 }
 
 static void end(struct world *w)
