@@ -31,6 +31,8 @@ struct model {
 	struct model_container containers[CONTAINERS_MAX];
 	struct ticket *waiting[TICKETS]; /* in the order of their numbers */
 	uint32_t n_waiting;
+	struct ticket *reserved[TICKETS]; /* in no order */
+	uint32_t n_reserved;
 	uint64_t next_number, clock;
 	double mean_us; /* 0: none */
 };
@@ -198,6 +200,8 @@ static uint64_t model_bytes(const struct model *m)
 	uint64_t bytes = 0;
 	for (uint32_t i = 0; i < m->n_waiting; i++)
 		bytes += m->waiting[i]->bytes;
+	for (uint32_t i = 0; i < m->n_reserved; i++)
+		bytes += m->reserved[i]->bytes;
 	return bytes;
 }
 
@@ -211,7 +215,8 @@ static enum admission model_forecast(struct walk *w, uint32_t bytes)
 		hope = hope || m->containers[c].state != CONTAINER_DOWN;
 	if (!hope)
 		return ADMIT_NO_CONTAINER;
-	if (m->n_waiting >= w->limits.queue_max || model_bytes(m) + bytes > w->limits.queue_max_bytes)
+	if (m->n_waiting + m->n_reserved >= w->limits.queue_max ||
+		model_bytes(m) + bytes > w->limits.queue_max_bytes)
 		return ADMIT_FULL;
 	return ADMIT_WAIT;
 }
@@ -255,18 +260,26 @@ static struct model_container *pick_container(struct walk *w)
 
 /* ---- one step of the walk: the real thing first, then the model ---- */
 
+/* One that is not in use, as good as new; NULL when all are. */
+static struct ticket *new_ticket(struct walk *w)
+{
+	for (uint32_t i = 0; i < TICKETS; i++) {
+		struct ticket *t = &w->tickets[i];
+		if ((t->state == TICKET_NEW && !t->number) || t->state == TICKET_OVER) {
+			*t = (struct ticket){ 0 };
+			return t;
+		}
+	}
+	return NULL;
+}
+
 static void do_admit(struct walk *w)
 {
-	struct ticket *t = NULL;
+	struct ticket *t = new_ticket(w);
 	struct slot *s = NULL;
 	uint32_t bytes = below(w, 500);
-	for (uint32_t i = 0; i < TICKETS; i++) {
-		if (w->tickets[i].state == TICKET_NEW || w->tickets[i].state == TICKET_OVER)
-			t = &w->tickets[i];
-	}
 	if (!t)
 		return;
-	*t = (struct ticket){ 0 };
 	enum admission expected = model_forecast(w, bytes);
 	assert_int_equal(pool_forecast(&w->pool, bytes), expected);
 	assert_int_equal(pool_admit(&w->pool, t, bytes, w->now_us, &s), expected);
@@ -282,6 +295,70 @@ static void do_admit(struct walk *w)
 		model_wait(&w->model, t);
 }
 
+static void do_reserve(struct walk *w)
+{
+	struct ticket *t = new_ticket(w);
+	uint32_t bytes = below(w, 500);
+	if (!t)
+		return;
+	enum admission expected = model_forecast(w, bytes);
+	assert_int_equal(pool_reserve(&w->pool, t, bytes), expected);
+	assert_int_equal(t->state, TICKET_NEW);
+	if (expected == ADMIT_FULL || expected == ADMIT_NO_CONTAINER)
+		return;
+	assert_int_equal(t->number, w->model.next_number++);
+	w->model.reserved[w->model.n_reserved++] = t;
+}
+
+/* A reserved ticket joins, at its old number, or forgoes. */
+static void do_join(struct walk *w)
+{
+	struct model *m = &w->model;
+	struct slot *s = NULL;
+	if (!m->n_reserved)
+		return;
+	uint32_t at = below(w, m->n_reserved);
+	struct ticket *t = m->reserved[at];
+	m->reserved[at] = m->reserved[--m->n_reserved];
+	if (below(w, 5) == 0) {
+		pool_forgo(t);
+		assert_int_equal(t->state, TICKET_OVER);
+		return;
+	}
+	t->unready = below(w, 4) == 0;
+	bool is_first = m->n_waiting == 0 || m->waiting[0]->number > t->number;
+	bool starts = is_first && !t->unready && model_choice(m, 0);
+	assert_int_equal(pool_join(&w->pool, t, w->now_us, &s), 0);
+	assert_int_equal(s != NULL, starts);
+	if (starts)
+		assert_dispatched(w, t, s);
+	else
+		model_wait(m, t);
+}
+
+/* From an earlier life, with a number that may leave some out; whatever the limits are. */
+static void do_restore(struct walk *w)
+{
+	struct ticket *t = new_ticket(w);
+	uint64_t number = w->model.next_number + below(w, 3);
+	if (!t)
+		return;
+	assert_int_equal(pool_restore(&w->pool, t, number, below(w, 500), w->now_us), 0);
+	assert_true(t->unready);
+	w->model.next_number = number + 1;
+	model_wait(&w->model, t);
+}
+
+/* A request comes from the store, or goes back there: it keeps another number of bytes. */
+static void do_ready(struct walk *w)
+{
+	if (!w->model.n_waiting)
+		return;
+	struct ticket *t = w->model.waiting[below(w, 2) ? 0 : below(w, w->model.n_waiting)];
+	t->unready = below(w, 4) == 0;
+	ticket_resize(t, below(w, 500));
+}
+
 static void pump(struct walk *w)
 {
 	struct ticket *t;
@@ -289,10 +366,11 @@ static void pump(struct walk *w)
 	while (pool_match(&w->pool, w->now_us, &t, &s)) {
 		assert_true(w->model.n_waiting > 0);
 		assert_ptr_equal(t, w->model.waiting[0]);
+		assert_false(t->unready);
 		model_unwait(&w->model, 0);
 		assert_dispatched(w, t, s);
 	}
-	assert_true(w->model.n_waiting == 0 || !model_choice(&w->model, 0));
+	assert_true(w->model.n_waiting == 0 || w->model.waiting[0]->unready || !model_choice(&w->model, 0));
 }
 
 static void do_withdraw(struct walk *w)
@@ -542,12 +620,16 @@ static void do_remove(struct walk *w)
 
 static void step(struct walk *w)
 {
-	static void (*const rare[])(
-		struct walk * w) = { do_failed, do_up_or_down, do_drain, do_add, do_remove, do_bounced };
+	static void (*const rare[])(struct walk * w) = { do_failed, do_up_or_down, do_drain, do_add,
+		do_remove, do_bounced, do_restore };
 	w->now_us += below(w, 2000);
 	uint32_t dice = below(w, 1000);
-	if (dice < 350)
+	if (dice < 250)
 		do_admit(w);
+	else if (dice < 300)
+		do_reserve(w);
+	else if (dice < 350)
+		do_join(w);
 	else if (dice < 700 && below(w, 100) < w->mix->loss)
 		do_lost(w);
 	else if (dice < 550)
@@ -560,8 +642,10 @@ static void step(struct walk *w)
 		do_abandon(w);
 	else if (dice < 860)
 		do_disconnected(w);
-	else if (dice < 970)
+	else if (dice < 930)
 		do_watch(w);
+	else if (dice < 970)
+		do_ready(w);
 	else
 		rare[below(w, ARRAY_LEN(rare))](w);
 }
@@ -593,6 +677,7 @@ static void assert_queue_same(const struct walk *w, uint32_t serving)
 	const struct model *m = &w->model;
 	assert_int_equal(order_len(&w->pool.queue), m->n_waiting);
 	assert_int_equal(w->pool.queue_bytes, model_bytes(m));
+	assert_int_equal(w->pool.reserved, m->n_reserved);
 	assert_int_equal(w->pool.serving.len, serving);
 	for (uint32_t i = 0; i < m->n_waiting; i++) {
 		assert_int_equal(ticket_position(m->waiting[i]), i + 1);
@@ -626,6 +711,8 @@ static void wind_down(struct walk *w)
 {
 	struct model_container *mc = NULL;
 	struct model_slot *ms = NULL;
+	while (w->model.n_reserved)
+		do_join(w);
 	while (w->model.n_waiting)
 		do_withdraw(w);
 	while (pick(w, 1 << SLOT_CONNECTING, &mc, &ms))
