@@ -121,13 +121,22 @@ static void delete_container(struct client *c, const char *name)
 	reply_container(c, 202, b);
 }
 
+/* It stands in metrics and reports as it is. */
+static bool is_name(const char *name)
+{
+	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
+	return n > 0 && n < sizeof((struct container_settings *)NULL)->name && name[n] == '\0' &&
+		name[0] != '.';
+}
+
 void admin_change(struct client *c, const struct admin_request *req)
 {
 	const char *name = req->path + strlen("/containers/");
 	struct change ch;
 	char error[256];
-	if (!*name || strchr(name, '/') || strlen(name) >= sizeof((struct container_settings *)NULL)->name)
-		refuse(c, PROBLEM_NOT_FOUND, "a container's name has 1 to 63 bytes and no slash");
+	if (!is_name(name))
+		refuse(c, PROBLEM_NOT_FOUND,
+			"a container's name has 1 to 63 letters, digits, '-', '_' and '.'");
 	else if (req->method == HTTP_DELETE)
 		delete_container(c, name);
 	else if (change_parse(&ch, req->body, req->body_bytes, error, sizeof error))

@@ -265,6 +265,7 @@ bool client_send(struct client *c, const struct iovec *iov, int n)
 static void linger(struct client *c)
 {
 	c->phase = CLIENT_LINGERING;
+	client_pause(c, false); /* unread bytes would make the close a reset */
 	client_set_timer(c, LINGER_US);
 	if (!c->out)
 		io_shutdown(c->reactor->io, &c->stream);

@@ -331,6 +331,16 @@ def test_bad_changes(gateway, scripted, body, status):
     assert len(berth.pool()["containers"]) == 1
 
 
+@pytest.mark.parametrize("name", ['a"b', "a{b", "a%20b", "a/b", ".a", "", "x" * 64])
+def test_names_that_no_container_can_have(gateway, scripted, name):
+    """A name stands in metrics and reports as it is."""
+    berth = gateway(scripted())
+    answer = change(berth, "PUT", name, {"address": "127.0.0.1:1"})
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    parse(berth.metrics())
+    assert len(berth.pool()["containers"]) == 1
+
+
 def test_changes_are_guarded_too(gateway, scripted):
     berth = gateway(scripted())
     assert change(berth, "PUT", "container1", {"draining": True}, Origin="http://evil.example").status == 403
