@@ -17,8 +17,10 @@ int sqlite_files_open(const char *path, bool make)
 	if (asprintf(&dir, "%s-files", path) < 0)
 		return -ENOMEM;
 	int r = 0;
-	if (make && mkdir(dir, 0700) == 0)
-		r = sqlite_sync_parent(dir);
+	if (make) {
+		(void)!mkdir(dir, 0700);
+		r = sqlite_sync_parent(dir); /* also for one that died before it came to this */
+	}
 	if (!r) {
 		r = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (r < 0)
