@@ -81,7 +81,7 @@ static int find_or_add_pool(struct sqlite_store *s, struct str name, uint64_t *r
 /* Refused, with the record that is in the way. */
 static int refuse_with(struct sqlite_store *s, struct store_op *op, uint64_t seq)
 {
-	struct sqlite_row row;
+	struct sqlite_row row = { 0 };
 	sqlite3_stmt *st = sql_bind(&s->writing, WRITE_RECORD, "u", seq);
 	int r = sql_step(st);
 	if (r == 1)

@@ -149,7 +149,8 @@ struct store_settings {
 	uint64_t record_age_us; /* the record too */
 	uint64_t key_age_us;    /* an idempotency key holds until so long after the end */
 	uint32_t max_pending;   /* enqueues whose callback has not come: one more is refused with -ENOBUFS */
-	uint32_t wal_pages;     /* sqlite: pages of 4 KiB in the write-ahead log before it is folded in */
+	uint32_t wal_pages; /* sqlite: pages of 4 KiB in the write-ahead log before it is folded in; 0: only
+			    at the end */
 };
 
 /* sqlite: 1,000,000 records, 16 GiB, results 1 day, records 7 days, keys 1 day, 65,536 pending, 4,000 pages.

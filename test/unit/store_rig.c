@@ -49,6 +49,7 @@ void rig_init(struct rig *r, const char *engine)
 	if (strcmp(engine, "sqlite") != 0)
 		snprintf(r->where, sizeof r->where, "%s", engine);
 	store_settings_default(&r->settings, r->where);
+	r->settings.wal_pages = 100; /* sooner than by default: folded in more often */
 }
 
 void rig_open(struct rig *r)

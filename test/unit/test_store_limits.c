@@ -180,6 +180,49 @@ static void test_pending_is_limited(void **state)
 	assert_int_equal(rig_wait(r)->err, 0);
 }
 
+static void test_arguments(void **state)
+{
+	struct rig *r = *state;
+	static char longest[STORE_HEAD_MAX + 1];
+	memset(longest, 'x', sizeof longest);
+	struct store_id id = rig_id(1);
+	struct store_job job = rig_job(1);
+	job.pool.len = 0;
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), -EINVAL);
+	job.pool = (struct str){ longest, STORE_POOL_MAX + 1 };
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), -EINVAL);
+	job = rig_job(1);
+	job.key = (struct str){ longest, STORE_KEY_MAX + 1 };
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), -EINVAL);
+	job = rig_job(1);
+	job.request.head = (struct str){ longest, STORE_HEAD_MAX + 1 };
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), -EMSGSIZE);
+	struct str container = { longest, STORE_CONTAINER_MAX + 1 };
+	assert_int_equal(store_claim(r->store, &id, 1, container, 1, rig_take, r), -EINVAL);
+	struct store_filter filter = { .state = -1 };
+	assert_int_equal(store_list(r->store, &filter, rig_take, r), -EINVAL);
+	filter.limit = STORE_LIST_MAX + 1;
+	assert_int_equal(store_list(r->store, &filter, rig_take, r), -EINVAL);
+	filter = (struct store_filter){ .state = STORE_STATES, .limit = 1 };
+	assert_int_equal(store_list(r->store, &filter, rig_take, r), -EINVAL);
+	assert_int_equal(store_read(r->store, &id, 0, STORE_READ_MAX + 1, rig_take, r), -EINVAL);
+	assert_int_equal(store_pending(r->store), 0);
+
+	/* The longest that are allowed, and reasons that are cut and left out. */
+	job = rig_job(1);
+	job.pool = job.key = (struct str){ longest, STORE_POOL_MAX };
+	job.request.head = (struct str){ longest, STORE_HEAD_MAX };
+	assert_int_equal(store_enqueue(r->store, &job, NULL, NULL), 0); /* nobody waits */
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(store_requeue(r->store, &id, job.request.head, NULL, NULL), 0);
+	rig_run(r);
+	const struct store_record *rec = rig_get(r, 1);
+	assert_non_null(rec);
+	assert_int_equal(rec->reasons.len, 16 * (STORE_REASON_MAX + 1));
+	assert_int_equal(rec->pool.len, STORE_POOL_MAX);
+	assert_int_equal(rec->head_bytes, STORE_HEAD_MAX);
+}
+
 /* ---- idempotency keys ---- */
 
 static int enqueue_keyed(struct rig *r, uint64_t n, const char *pool, const char *key, uint64_t at_s)
@@ -328,6 +371,7 @@ int main(void)
 		RIG_BOTH(test_ages_without_end),
 		RIG_BOTH(test_purge_comes_in_pieces),
 		RIG_BOTH(test_pending_is_limited),
+		RIG_BOTH(test_arguments),
 		RIG_BOTH(test_a_key_is_taken_once),
 		RIG_BOTH(test_a_key_grows_old),
 		RIG_BOTH(test_lists),

@@ -1,6 +1,7 @@
-/* Random calls against a model that is as plain as can be, an array that is searched from end to end; the
- * database is closed and opened at random points. STORE_SEED and STORE_STEPS choose another run. */
+/* Random calls against the model; the database is closed and opened at random points. STORE_SEED and
+ * STORE_STEPS choose another run. */
 #include "base/rand.h"
+#include "store_model.h"
 #include "store_rig.h"
 #include "unit.h"
 
@@ -8,18 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IDS = 120, KEYS = 12, IN_FLIGHT = 400, PURGE_MAX = 256 };
-
-struct model_job {
-	bool there;
-	struct store_record rec; /* without strings */
-	uint64_t seq;
-	char pool; /* 'a' to 'c' */
-	int key;   /* 0: none */
-	char container;
-	char reasons[64]; /* one letter each */
-	uint64_t head_bytes, body_bytes, fill;
-};
+enum { KEYS = 12, IN_FLIGHT = 400, PURGE_MAX = 256 };
 
 struct expectation {
 	struct run *run;
@@ -30,112 +20,13 @@ struct expectation {
 struct run {
 	struct rig *rig;
 	struct rand rand;
-	struct model_job jobs[IDS];
-	uint64_t now_us, next_seq, next_number;
+	struct model model;
+	uint64_t next_number;
 	struct expectation expected[IN_FLIGHT];
 	int n_expected;
 	char *bodies[IN_FLIGHT]; /* of what is in flight */
 	uint64_t purged;         /* expected of the purge in flight */
 };
-
-/* ---- the model ---- */
-
-static bool is_final(const struct model_job *j)
-{
-	return store_is_final(j->rec.state);
-}
-
-static uint64_t held_bytes(const struct run *m)
-{
-	uint64_t sum = 0;
-	for (int i = 0; i < IDS; i++)
-		sum += m->jobs[i].there && m->jobs[i].rec.held ? m->jobs[i].head_bytes + m->jobs[i].body_bytes
-							       : 0;
-	return sum;
-}
-
-static uint64_t count(const struct run *m)
-{
-	uint64_t n = 0;
-	for (int i = 0; i < IDS; i++)
-		n += m->jobs[i].there;
-	return n;
-}
-
-static struct model_job *oldest(struct run *m, bool held_only)
-{
-	struct model_job *best = NULL;
-	for (int i = 0; i < IDS; i++) {
-		struct model_job *j = &m->jobs[i];
-		if (!j->there || !is_final(j) || (held_only && !j->rec.held))
-			continue;
-		if (!best || j->rec.finished_us < best->rec.finished_us ||
-			(j->rec.finished_us == best->rec.finished_us && j->seq < best->seq))
-			best = j;
-	}
-	return best;
-}
-
-static struct model_job *with_key(struct run *m, char pool, int key)
-{
-	for (int i = 0; key && i < IDS; i++) {
-		struct model_job *j = &m->jobs[i];
-		if (j->there && j->pool == pool && j->key == key)
-			return j;
-	}
-	return NULL;
-}
-
-static int model_enqueue(struct run *m, struct model_job *fresh, int *ret_state)
-{
-	const struct store_settings *s = &m->rig->settings;
-	struct model_job *j = &m->jobs[fresh - m->jobs], *old = with_key(m, fresh->pool, fresh->key);
-	if (old && is_final(old) && old->rec.finished_us + s->key_age_us <= m->now_us) {
-		old->key = 0;
-		old = NULL;
-	}
-	if (old) {
-		*ret_state = (int)old->rec.state;
-		return -EEXIST;
-	}
-	while (count(m) >= s->max_records) {
-		if (!(old = oldest(m, false)))
-			return -EDQUOT;
-		old->there = false;
-	}
-	while (held_bytes(m) + fresh->head_bytes + fresh->body_bytes > s->max_bytes) {
-		if (!(old = oldest(m, true)))
-			return -EDQUOT;
-		old->rec.held = false;
-	}
-	j->there = true;
-	j->seq = m->next_seq++;
-	*ret_state = STORE_QUEUED;
-	return 0;
-}
-
-static bool model_purge_one(struct run *m)
-{
-	const struct store_settings *s = &m->rig->settings;
-	struct model_job *record = oldest(m, false), *answer = oldest(m, true);
-	if (record && (record->rec.finished_us + s->record_age_us <= m->now_us || count(m) > s->max_records))
-		record->there = false;
-	else if (answer &&
-		(answer->rec.finished_us + s->result_age_us <= m->now_us || held_bytes(m) > s->max_bytes))
-		answer->rec.held = false;
-	else
-		return false;
-	return true;
-}
-
-static void model_end(struct run *m, struct model_job *j, enum store_state state)
-{
-	j->rec.state = state;
-	j->rec.finished_us = m->now_us;
-	j->rec.held = state == STORE_DONE;
-	if (state != STORE_DONE)
-		j->head_bytes = j->body_bytes = 0;
-}
 
 /* ---- calls ---- */
 
@@ -192,7 +83,7 @@ static struct store_message make_message(struct run *m, struct model_job *j, str
 
 static void call_enqueue(struct run *m, uint64_t n)
 {
-	struct model_job *j = &m->jobs[n], before = *j;
+	struct model_job *j = &m->model.jobs[n], before = *j;
 	struct iovec slice;
 	char key[32], pool = (char)('a' + rand_below(&m->rand, 3));
 	struct model_job fresh = { .pool = pool };
@@ -204,7 +95,7 @@ static void call_enqueue(struct run *m, uint64_t n)
 		.pool = { &pool, 1 },
 		.number = m->next_number++,
 		.epoch = rand_below(&m->rand, 9),
-		.created_us = m->now_us,
+		.created_us = m->model.now_us,
 		.deadline_us = rand_below(&m->rand, 3),
 		.flags = (uint32_t)rand_u64(&m->rand),
 		.key = fresh.key ? str_of(key) : STR(""),
@@ -220,7 +111,7 @@ static void call_enqueue(struct run *m, uint64_t n)
 	if (!before.there) {
 		*j = fresh;
 		state = -1;
-		err = model_enqueue(m, j, &state);
+		err = model_enqueue(&m->model, j, &state);
 	}
 	assert_int_equal(
 		store_enqueue(m->rig->store, &job, on_reply, expect(m, err, err == -EEXIST ? state : -1)), 0);
@@ -230,11 +121,11 @@ static void call_change(struct run *m, uint64_t n)
 {
 	struct store *s = m->rig->store;
 	struct store_id id = rig_id(n);
-	struct model_job *j = &m->jobs[n], spare = *j;
+	struct model_job *j = &m->model.jobs[n], spare = *j;
 	struct iovec slice;
 	char c = (char)('A' + rand_below(&m->rand, 26));
 	struct str text = { &c, 1 };
-	int err = !j->there ? -ENOENT : is_final(j) ? -EALREADY : 0;
+	int err = !j->there ? -ENOENT : model_is_final(j) ? -EALREADY : 0;
 	if (err)
 		j = &spare;
 	size_t n_reasons = strlen(j->reasons);
@@ -249,28 +140,28 @@ static void call_change(struct run *m, uint64_t n)
 	if (verb < 2) {
 		j->rec.state = STORE_RUNNING;
 		j->rec.attempts = (uint32_t)verb + 1;
-		j->rec.started_us = m->now_us;
+		j->rec.started_us = m->model.now_us;
 		j->container = c;
-		r = store_claim(s, &id, (uint32_t)verb + 1, text, m->now_us, on_reply, e);
+		r = store_claim(s, &id, (uint32_t)verb + 1, text, m->model.now_us, on_reply, e);
 	} else if (verb < 4) {
 		j->rec.state = STORE_QUEUED;
 		r = store_requeue(s, &id, text, on_reply, e);
 	} else if (verb < 6) {
 		j->rec.status = 200 + (uint32_t)n;
-		model_end(m, j, STORE_DONE);
-		r = store_complete(s, &id, 200 + (uint32_t)n, &answer, m->now_us, on_reply, e);
+		model_end(&m->model, j, STORE_DONE);
+		r = store_complete(s, &id, 200 + (uint32_t)n, &answer, m->model.now_us, on_reply, e);
 	} else if (verb < 7) {
-		model_end(m, j, STORE_FAILED);
-		r = store_fail(s, &id, text, m->now_us, on_reply, e);
+		model_end(&m->model, j, STORE_FAILED);
+		r = store_fail(s, &id, text, m->model.now_us, on_reply, e);
 	} else if (verb < 8) {
-		model_end(m, j, STORE_CANCELLED);
-		r = store_cancel(s, &id, m->now_us, on_reply, e);
+		model_end(&m->model, j, STORE_CANCELLED);
+		r = store_cancel(s, &id, m->model.now_us, on_reply, e);
 	} else if (verb < 9) {
-		model_end(m, j, STORE_EXPIRED);
-		r = store_expire(s, &id, m->now_us, on_reply, e);
+		model_end(&m->model, j, STORE_EXPIRED);
+		r = store_expire(s, &id, m->model.now_us, on_reply, e);
 	} else {
 		if (err == -EALREADY)
-			m->jobs[n].there = false;
+			m->model.jobs[n].there = false;
 		e->err = err == -EALREADY ? 0 : err ? err : -EBUSY;
 		r = store_remove(s, &id, on_reply, e);
 	}
@@ -282,9 +173,9 @@ static void call_change(struct run *m, uint64_t n)
 static void call_purge(struct run *m)
 {
 	settle(m);
-	while (m->purged < PURGE_MAX && model_purge_one(m))
+	while (m->purged < PURGE_MAX && model_purge_one(&m->model))
 		m->purged++;
-	assert_int_equal(store_purge(m->rig->store, m->now_us, on_reply, expect(m, 0, -1)), 0);
+	assert_int_equal(store_purge(m->rig->store, m->model.now_us, on_reply, expect(m, 0, -1)), 0);
 	settle(m);
 }
 
@@ -292,7 +183,7 @@ static void call_purge(struct run *m)
 
 static void compare_job(struct run *m, uint64_t n)
 {
-	const struct model_job *j = &m->jobs[n];
+	const struct model_job *j = &m->model.jobs[n];
 	const struct store_record *rec = rig_get(m->rig, n);
 	if (!rec || !j->there) {
 		assert_true(!rec && !j->there);
@@ -350,7 +241,7 @@ static int on_loaded(void *owner, const struct store_record *rec)
 	l->n++;
 	uint64_t n;
 	memcpy(&n, rec->id.bytes + 8, sizeof n);
-	assert_true(l->run->jobs[n].there && !is_final(&l->run->jobs[n]));
+	assert_true(l->run->model.jobs[n].there && !model_is_final(&l->run->model.jobs[n]));
 	return 0;
 }
 
@@ -358,16 +249,16 @@ static void compare_all(struct run *m)
 {
 	settle(m);
 	uint64_t unfinished = 0;
-	for (uint64_t n = 0; n < IDS; n++) {
+	for (uint64_t n = 0; n < MODEL_IDS; n++) {
 		compare_job(m, n);
-		unfinished += m->jobs[n].there && !is_final(&m->jobs[n]);
+		unfinished += m->model.jobs[n].there && !model_is_final(&m->model.jobs[n]);
 	}
 	struct loaded loaded = { .run = m };
 	assert_int_equal(store_load(m->rig->store, on_loaded, &loaded), 0);
 	assert_int_equal(loaded.n, unfinished);
-	struct store_filter all = { .state = -1, .limit = IDS };
+	struct store_filter all = { .state = -1, .limit = MODEL_IDS };
 	assert_int_equal(store_list(m->rig->store, &all, rig_take, m->rig), 0);
-	assert_int_equal(rig_wait(m->rig)->n_records, count(m));
+	assert_int_equal(rig_wait(m->rig)->n_records, model_count(&m->model));
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)
@@ -393,11 +284,12 @@ static void test_random_calls(void **state)
 	rig_close(r);
 	rig_open(r);
 	m->rig = r;
-	m->now_us = RIG_US(0);
+	m->model.settings = &r->settings;
+	m->model.now_us = RIG_US(0);
 	rand_seed(&m->rand, seed);
 	for (uint64_t i = 0; i < steps; i++) {
-		m->now_us += rand_below(&m->rand, 3);
-		uint64_t what = rand_below(&m->rand, 1000), n = rand_below(&m->rand, IDS);
+		m->model.now_us += rand_below(&m->rand, 3);
+		uint64_t what = rand_below(&m->rand, 1000), n = rand_below(&m->rand, MODEL_IDS);
 		if (m->n_expected == IN_FLIGHT || what < 60)
 			settle(m);
 		if (what < 400)
