@@ -278,7 +278,10 @@ static void answer_taken(struct client *c)
 {
 	struct reactor *r = c->reactor;
 	if (!c->keep_alive) {
-		bury(c, false);
+		if (c->early.len) /* more of what it sends ahead would make the close a reset */
+			linger(c);
+		else
+			bury(c, false);
 		return;
 	}
 	c->phase = CLIENT_IDLE;
