@@ -648,7 +648,8 @@ static void ended(struct fake_client *c, bool reset)
 		TRACE(w, "token %u: the connection ends", c->asked[0]);
 		bool some_answer = reset || c->answering || reader_is_inside(&c->reader);
 		bool fair = judge_cut(w, c->asked[0], some_answer) ||
-			(reset && c->n_asked > 1 && judge_cut(w, c->asked[1], true)); /* both are lost */
+			(reset && c->n_asked > 1 && /* both are lost */
+				(judge_cut(w, c->asked[1], true) || first_asked(c)->old));
 		VERIFY(w, fair, "token %u: the connection ends without %s answer", c->asked[0],
 			some_answer ? "the whole" : "an");
 		settle_all(c, FATE_CUT);

@@ -408,6 +408,7 @@ bool io_sim_turn(struct io_sim *sim, uint64_t until_us)
 	uint64_t event_us = schedule_next_us(&sim->schedule), timer_us = wheel_next_us(sim->io.wheel);
 	uint64_t next_us = event_us < timer_us ? event_us : timer_us;
 	struct event *e;
+	CHECK(until_us < UINT64_MAX);
 	if (next_us > until_us) {
 		advance(sim, until_us);
 		return false;

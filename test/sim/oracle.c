@@ -1,12 +1,14 @@
 #include "oracle.h"
 
 #include "gateway/backend.h"
+#include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "world.h"
 
 enum {
-	PIECE_BYTES = 64 * 1024,   /* the longest that comes at once */
-	CLIENT_BYTES = 512 * 1024, /* of one client past the limit: windows into its files, what came early */
+	HEAD_BYTES = 4 * 1024,     /* the longest head of an answer here */
+	WINDOW_BYTES = 256 * 1024, /* of a spool file, in memory */
+	RESULT_BYTES = 256 * 1024, /* of a job's result that are read at once */
 };
 
 void oracle_begin(struct world *w)
@@ -140,22 +142,44 @@ static void note_refusals(struct world *w)
 
 /* ---- I7 ---- */
 
+/* What may be kept past memory_limit, so that what has begun can go on: windows into spool files, requests
+ * that came early, and for each slot a piece of an answer with its head. */
+static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
+{
+	uint64_t bytes = 0;
+	list_for_each (n, &r->clients) {
+		const struct client *c = CONTAINER_OF(n, struct client, node);
+		bytes += c->early.cap + (c->out && c->out->buffer.window ? WINDOW_BYTES : 0);
+	}
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct pool *p = &r->routes[i]->pool;
+		for (uint32_t k = 0; k < p->n_containers; k++) {
+			for (uint32_t s = 0; s < p->containers[k]->n_slots; s++) {
+				const struct exchange *ex = upstream_of(&p->containers[k]->slot[s])->exchange;
+				bytes += piece_bytes + HEAD_BYTES;
+				bytes += ex && ex->body && ex->body->window ? WINDOW_BYTES : 0;
+			}
+		}
+	}
+	return bytes;
+}
+
 static void check_limits(struct world *w)
 {
 	const struct reactor *r = w->reactor;
 	const struct settings *s = &w->plan.settings;
-	uint64_t slots = 0;
-	for (uint32_t i = 0; i < r->n_routes; i++)
-		slots += pool_slots(&r->routes[i]->pool);
-	/* an answer that runs when the limit is met may bring another piece before it is paused */
+	const struct budget *b = &r->budget;
+	uint32_t piece_bytes = w->plan.container_wire.piece_max;
 	VERIFY(w,
-		r->budget.spool_used <=
-			s->spool_max_bytes + slots * PIECE_BYTES + r->clients.len * CLIENT_BYTES,
-		"I7: spool files hold %llu bytes", (unsigned long long)r->budget.spool_used);
+		b->memory_used <= s->memory_limit_bytes ||
+			b->memory_used <= s->memory_limit_bytes + memory_allowance(r, piece_bytes),
+		"I7: %llu bytes in memory", (unsigned long long)b->memory_used);
+	/* an answer that runs when the limit is met brings another piece before it is paused */
 	VERIFY(w,
-		r->budget.memory_used <=
-			s->memory_limit_bytes + slots * PIECE_BYTES + r->clients.len * CLIENT_BYTES,
-		"I7: %llu bytes in memory", (unsigned long long)r->budget.memory_used);
+		b->spool_used <= s->spool_max_bytes ||
+			b->spool_used <= s->spool_max_bytes + memory_allowance(r, piece_bytes) +
+					r->clients.len * RESULT_BYTES,
+		"I7: spool files hold %llu bytes", (unsigned long long)b->spool_used);
 	VERIFY(w, r->jobs.count <= s->jobs_max, "I7: %u jobs", r->jobs.count);
 	VERIFY(w, r->clients.len <= r->client_pool.max, "I7: %u clients", r->clients.len);
 }
@@ -179,6 +203,16 @@ void oracle_turn(struct world *w)
 
 /* ---- I8 ---- */
 
+/* Up, and nothing is done there but a health check perhaps. */
+static bool is_idle(const struct container *c)
+{
+	uint32_t checks = 0;
+	for (uint32_t i = 0; i < c->n_slots; i++)
+		checks += c->slot[i].probing;
+	return c->state == CONTAINER_UP &&
+		c->slots[SLOT_FREE].len + c->slots[SLOT_DOWN].len + checks == c->n_slots;
+}
+
 bool oracle_is_quiet(const struct world *w)
 {
 	const struct reactor *r = w->reactor;
@@ -188,8 +222,7 @@ bool oracle_is_quiet(const struct world *w)
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		const struct pool *p = &r->routes[i]->pool;
 		for (uint32_t k = 0; k < p->n_containers; k++) {
-			const struct container *c = p->containers[k];
-			if (!container_is_at_rest(c) || c->state != CONTAINER_UP)
+			if (!is_idle(p->containers[k]))
 				return false;
 		}
 	}
@@ -212,7 +245,7 @@ void oracle_check_quiet(struct world *w)
 			order_len(&p->queue));
 		for (uint32_t i = 0; i < p->n_containers; i++) {
 			const struct container *c = p->containers[i];
-			VERIFY(w, container_is_at_rest(c) && c->state == CONTAINER_UP,
+			VERIFY(w, is_idle(c),
 				"I8: container %u is in state %d with %u busy, %u zombie, %u connecting", i,
 				c->state, c->slots[SLOT_BUSY].len, c->slots[SLOT_ZOMBIE].len,
 				c->slots[SLOT_CONNECTING].len);

@@ -10,7 +10,6 @@
 enum {
 	SECOND = 1000000,
 	SCRATCH_MIN = 64 * 1024,
-	QUIET_TURNS = 1000,
 	AFTERWARDS_US = 2 * SECOND,
 	TURNED_AWAY_US = 100 * 1000,
 	KEEPALIVE_US = 30 * SECOND
@@ -210,8 +209,9 @@ static void run_to_quiet(struct world *w)
 	until_us = world_now_us(w) + AFTERWARDS_US;
 	while (io_sim_turn(w->sim, until_us))
 		;
-	for (int i = 0; i < QUIET_TURNS && !oracle_is_quiet(w); i++) /* a probe may be under way */
-		(void)io_sim_turn(w->sim, UINT64_MAX);
+	until_us = world_now_us(w) + AFTERWARDS_US;
+	while (!oracle_is_quiet(w) && io_sim_turn(w->sim, until_us)) /* a probe may have been under way */
+		;
 	oracle_check_quiet(w);
 }
 
