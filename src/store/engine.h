@@ -10,6 +10,9 @@
 
 #include <pthread.h>
 
+/* What one purge removes at the most. */
+enum { STORE_PURGE_MAX = 256 };
+
 enum store_verb {
 	STORE_ENQUEUE,
 	STORE_CLAIM,

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum { BUSY_MS = 5000 };
+enum { BUSY_MS = 2000 };
 
 static bool said_no_room(sqlite3_file *f)
 {

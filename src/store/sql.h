@@ -15,7 +15,7 @@ struct sql {
 	uint32_t n;
 };
 
-/* Opens path, with flags of sqlite3_open_v2, and waits up to 5 s for other programs' locks. 0 or -errno;
+/* Opens path, with flags of sqlite3_open_v2, and waits up to 2 s for other programs' locks. 0 or -errno;
  * close it in any case. */
 MUST_USE int sql_open(struct sql *q, const char *path, int flags);
 

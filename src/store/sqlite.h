@@ -14,7 +14,7 @@
 #include "store/sql.h"
 #include "store/store_thread.h"
 
-enum { SQLITE_BATCH_MAX = 1024, SQLITE_PURGE_MAX = 256 };
+enum { STORE_BATCH_MAX = 1024 };
 
 /* A body's file: "PATH-files/ID.NUMBER". */
 struct sqlite_file {
@@ -40,13 +40,13 @@ struct sqlite_store {
 	uint64_t next_file;         /* number of the next body's file */
 	struct sqlite_file *doomed; /* owned: to be removed when the transaction is through */
 	uint32_t n_doomed, doomed_cap;
-	struct store_op **batch; /* owned; SQLITE_BATCH_MAX of them */
+	struct store_op **batch; /* owned; STORE_BATCH_MAX of them */
 	char *body;              /* owned; STORE_ROW_BODY_MAX bytes of scratch */
 };
 
 /* ---- sqlite_schema.c ---- */
 
-enum { SQLITE_SCHEMA_VERSION = 1, SQLITE_APPLICATION_ID = 0x42727468 /* "Brth" */ };
+enum { STORE_SCHEMA_VERSION = 1, STORE_APPLICATION_ID = 0x42727468 /* "Brth" */ };
 
 enum sqlite_write {
 	WRITE_BEGIN,
@@ -129,8 +129,8 @@ MUST_USE int sqlite_file_read(int files_fd, struct sqlite_file f, uint64_t at, c
 void sqlite_file_remove(int files_fd, struct sqlite_file f);
 
 /* "ID.NUMBER" and back. */
-enum { SQLITE_FILE_NAME = STORE_ID_CHARS + 1 + 20 + 1 };
-void sqlite_file_print(struct sqlite_file f, char name[SQLITE_FILE_NAME]);
+enum { STORE_FILE_NAME = STORE_ID_CHARS + 1 + 20 + 1 };
+void sqlite_file_print(struct sqlite_file f, char name[STORE_FILE_NAME]);
 MUST_USE bool sqlite_file_parse(struct str name, struct sqlite_file *ret_f);
 
 /* Calls fn for each body's file. 0, -errno, or what fn returned when that was not 0. */

@@ -65,7 +65,7 @@ static void check_pages(struct checker *c)
 
 static void check_file(struct checker *c, struct sqlite_file f, uint64_t bytes)
 {
-	char name[SQLITE_FILE_NAME];
+	char name[STORE_FILE_NAME];
 	struct stat st;
 	sqlite_file_print(f, name);
 	c->files++;

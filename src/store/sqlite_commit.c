@@ -138,7 +138,7 @@ void sqlite_commit_all(void *owner, struct store_op *ops)
 	uint64_t start_us = now_us();
 	while (ops) {
 		uint32_t n = 0;
-		for (; ops && n < SQLITE_BATCH_MAX; ops = ops->next)
+		for (; ops && n < STORE_BATCH_MAX; ops = ops->next)
 			s->batch[n++] = ops;
 		write_files(s, s->batch, n);
 		commit(s, s->batch, n);

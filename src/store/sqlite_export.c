@@ -14,7 +14,6 @@ enum { SMALL_STEPS = 4096 };
 
 struct exporter {
 	struct sql q;
-	const char *path; /* borrowed */
 	struct json json;
 	store_line_fn *fn;
 	void *owner;
@@ -88,7 +87,7 @@ static void write_message(struct exporter *e, const struct sqlite_row *row)
 		json_open(j, '{');
 		key_str(j, "head", sql_str(st, 0));
 		if (row->file) {
-			char name[SQLITE_FILE_NAME];
+			char name[STORE_FILE_NAME];
 			sqlite_file_print((struct sqlite_file){ row->record.id, row->file }, name);
 			json_key(j, "body_file");
 			json_write_string(j, str_of(name));
@@ -166,7 +165,7 @@ int store_export(const char *where, store_line_fn *fn, void *owner, char why[STO
 		store_refuse(why, "store: '%s' is no store that can be exported: write sqlite:PATH", where);
 		return -EINVAL;
 	}
-	struct exporter e = { .path = path, .fn = fn, .owner = owner };
+	struct exporter e = { .fn = fn, .owner = owner };
 	json_init(&e.json);
 	int r = sqlite_open_read_only(&e.q, path, why);
 	if (!r)

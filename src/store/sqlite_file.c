@@ -30,10 +30,10 @@ int sqlite_files_open(const char *path, bool make)
 	return r;
 }
 
-void sqlite_file_print(struct sqlite_file f, char name[SQLITE_FILE_NAME])
+void sqlite_file_print(struct sqlite_file f, char name[STORE_FILE_NAME])
 {
 	char id[STORE_ID_CHARS + 1];
-	snprintf(name, SQLITE_FILE_NAME, "%s.%llu", store_id_print(&f.id, id), (unsigned long long)f.number);
+	snprintf(name, STORE_FILE_NAME, "%s.%llu", store_id_print(&f.id, id), (unsigned long long)f.number);
 }
 
 bool sqlite_file_parse(struct str name, struct sqlite_file *ret_f)
@@ -87,7 +87,7 @@ static int copy_range(int to, const struct store_message *m)
 
 int sqlite_file_write(int files_fd, struct sqlite_file f, const struct store_message *m)
 {
-	char name[SQLITE_FILE_NAME];
+	char name[STORE_FILE_NAME];
 	sqlite_file_print(f, name);
 	int fd = openat(files_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -107,7 +107,7 @@ int sqlite_file_write(int files_fd, struct sqlite_file f, const struct store_mes
 
 int sqlite_file_read(int files_fd, struct sqlite_file f, uint64_t at, char *into, size_t n)
 {
-	char name[SQLITE_FILE_NAME];
+	char name[STORE_FILE_NAME];
 	sqlite_file_print(f, name);
 	int fd = openat(files_fd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -128,7 +128,7 @@ int sqlite_file_read(int files_fd, struct sqlite_file f, uint64_t at, char *into
 
 void sqlite_file_remove(int files_fd, struct sqlite_file f)
 {
-	char name[SQLITE_FILE_NAME];
+	char name[STORE_FILE_NAME];
 	sqlite_file_print(f, name);
 	unlinkat(files_fd, name, 0); /* what stays, the next start sweeps away */
 }

@@ -157,15 +157,15 @@ static bool check_kind(struct sql *q, const char *path, int64_t *ret_version, ch
 		r = sql_number(q, "PRAGMA user_version", ret_version);
 	if (r)
 		return refuse_error(why, path, r, sqlite3_errmsg(q->db));
-	if (application != SQLITE_APPLICATION_ID)
+	if (application != STORE_APPLICATION_ID)
 		return refuse(
 			why, "store: %s is a database, but not one of Berth's: name another path", path);
-	if (*ret_version > SQLITE_SCHEMA_VERSION)
+	if (*ret_version > STORE_SCHEMA_VERSION)
 		return refuse(why,
 			"store: %s was written by a newer Berth (schema %lld, this one knows up to %d): use "
 			"that one,"
 			" or name another path",
-			path, (long long)*ret_version, SQLITE_SCHEMA_VERSION);
+			path, (long long)*ret_version, STORE_SCHEMA_VERSION);
 	if (*ret_version < 1)
 		return refuse_error(why, path, -EUCLEAN, "it has no schema version");
 	return true;
@@ -294,7 +294,7 @@ bool sqlite_open_all(struct sqlite_store *s, char why[STORE_WHY_BYTES])
 	if (!check_kind(&s->writing, s->path, &version, why) || !set_log(s, why))
 		return false;
 	r = set_pragmas(s);
-	if (!r && version < SQLITE_SCHEMA_VERSION)
+	if (!r && version < STORE_SCHEMA_VERSION)
 		r = sqlite_migrate(&s->writing, version);
 	if (!r && !check_jobs(s, why))
 		return false;

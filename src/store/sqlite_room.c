@@ -113,7 +113,7 @@ static int purge_one(struct sqlite_store *s, uint64_t now_us)
 int sqlite_purge(struct sqlite_store *s, struct store_op *op)
 {
 	int r = 1;
-	while (r == 1 && op->reply.purged < SQLITE_PURGE_MAX) {
+	while (r == 1 && op->reply.purged < STORE_PURGE_MAX) {
 		r = purge_one(s, op->at_us);
 		op->reply.purged += r == 1;
 	}

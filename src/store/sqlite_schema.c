@@ -48,7 +48,7 @@ static const char schema[] =
 	"CREATE TABLE message (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB NOT NULL) STRICT;";
 
 /* migrations[v] brings schema v to v + 1. */
-static const char *const migrations[SQLITE_SCHEMA_VERSION] = { schema };
+static const char *const migrations[STORE_SCHEMA_VERSION] = { schema };
 
 #define RECORD                                                                                         \
 	"SELECT job.seq, job.file, job.id, job.state, job.held, job.number, job.epoch, job.flags,"     \
@@ -154,10 +154,10 @@ const char *sqlite_say(char *line, size_t size, struct str said)
 int sqlite_migrate(struct sql *q, int64_t version)
 {
 	int r = sql_exec(q, "BEGIN IMMEDIATE");
-	for (int64_t v = version; !r && v < SQLITE_SCHEMA_VERSION; v++)
+	for (int64_t v = version; !r && v < STORE_SCHEMA_VERSION; v++)
 		r = sql_exec(q, migrations[v]);
 	char text[64];
-	snprintf(text, sizeof text, "PRAGMA user_version = %d", SQLITE_SCHEMA_VERSION);
+	snprintf(text, sizeof text, "PRAGMA user_version = %d", STORE_SCHEMA_VERSION);
 	if (!r)
 		r = sql_exec(q, text);
 	if (!r)
@@ -171,7 +171,7 @@ static int fill_new(const char *path)
 	struct sql q;
 	char text[64];
 	int r = sql_open(&q, path, SQLITE_OPEN_READWRITE);
-	snprintf(text, sizeof text, "PRAGMA application_id = %d", SQLITE_APPLICATION_ID);
+	snprintf(text, sizeof text, "PRAGMA application_id = %d", STORE_APPLICATION_ID);
 	if (!r)
 		r = sql_exec(
 			&q, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = NONE; PRAGMA synchronous = FULL");

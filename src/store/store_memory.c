@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PURGE_MAX = 256 };
-
 struct memory_store {
 	struct store store;
 	struct memory_jobs jobs;
@@ -145,9 +143,9 @@ static int do_change(struct memory_jobs *m, struct memory_job *j, struct store_o
 
 static void do_purge(struct memory_jobs *m, struct store_op *op)
 {
-	while (op->reply.purged < PURGE_MAX && memory_jobs_purge_one(m, op->at_us))
+	while (op->reply.purged < STORE_PURGE_MAX && memory_jobs_purge_one(m, op->at_us))
 		op->reply.purged++;
-	op->reply.more = op->reply.purged == PURGE_MAX;
+	op->reply.more = op->reply.purged == STORE_PURGE_MAX;
 }
 
 /* ---- reads ---- */

@@ -40,7 +40,7 @@ struct store *store_sqlite_create(const char *path, const struct store_settings 
 	s->lock_fd = s->files_fd = -1;
 	s->path = strdup(path);
 	s->body = malloc(STORE_ROW_BODY_MAX);
-	s->batch = malloc(SQLITE_BATCH_MAX * sizeof(struct store_op *));
+	s->batch = malloc(STORE_BATCH_MAX * sizeof(struct store_op *));
 	bool ok = s->path && s->body && s->batch;
 	if (!ok)
 		store_refuse(why, "store: %s: no memory", path);

@@ -141,18 +141,18 @@ struct store_id rig_id(uint64_t n)
 
 struct store_message rig_message(const char *head, struct str body)
 {
-	static struct iovec slices[8];
+	static struct iovec slices[RIG_AT_ONCE];
 	static int next;
-	struct iovec *slice = &slices[next++ % 8];
+	struct iovec *slice = &slices[next++ % RIG_AT_ONCE];
 	*slice = (struct iovec){ (void *)(uintptr_t)body.ptr, body.len };
 	return (struct store_message){ .head = str_of(head), .slices = slice, .n_slices = 1 };
 }
 
 struct store_job rig_job(uint64_t n)
 {
-	static char texts[8][2][32];
+	static char texts[RIG_AT_ONCE][2][32];
 	static int next;
-	char(*text)[32] = texts[next++ % 8];
+	char(*text)[32] = texts[next++ % RIG_AT_ONCE];
 	snprintf(text[0], sizeof text[0], "head-%llu", (unsigned long long)n);
 	snprintf(text[1], sizeof text[1], "body-%llu", (unsigned long long)n);
 	return (struct store_job){

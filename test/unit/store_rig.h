@@ -6,7 +6,11 @@
 
 #include <pthread.h>
 
-enum { RIG_PATH = 256, RIG_T0 = 1700000000 }; /* seconds since the epoch: when the tests begin */
+enum {
+	RIG_AT_ONCE = 32,
+	RIG_PATH = 256,
+	RIG_T0 = 1700000000
+}; /* seconds since the epoch: when the tests begin */
 
 #define RIG_US(seconds) ((uint64_t)(RIG_T0 + (seconds)) * 1000000)
 
@@ -45,10 +49,10 @@ const struct store_reply *rig_wait(struct rig *r);
 struct store_id rig_id(uint64_t n);
 
 /* A job of pool "a" with number n, created n seconds after RIG_T0, with head "head-n" and body "body-n"
- * (static memory: eight jobs at once). */
+ * (static memory: RIG_AT_ONCE jobs). */
 struct store_job rig_job(uint64_t n);
 
-/* A message of one slice; static memory: eight at once. */
+/* A message of one slice; static memory: RIG_AT_ONCE of them. */
 struct store_message rig_message(const char *head, struct str body);
 
 /* Calls, carried out at once; their error. */

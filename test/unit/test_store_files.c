@@ -3,7 +3,9 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -181,6 +183,76 @@ static void test_a_full_disk(void **state)
 	assert_non_null(strstr(l.text, "65 records: 64 queued, 0 running, 1 done"));
 }
 
+/* ---- a disk that fails, and one that somebody else has ---- */
+
+/* Puts `with` in the place of every descriptor of the log; the old ones into kept[], by their numbers. */
+static void swap_log(const struct rig *r, int with, int kept[64])
+{
+	char link[64], target[2 * RIG_PATH];
+	for (int fd = 3; fd < 64; fd++) {
+		snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(link, target, sizeof target - 1);
+		kept[fd] = -1;
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		if (strcmp(target, rig_beside(r, "-wal")) != 0)
+			continue;
+		kept[fd] = fcntl(fd, F_DUPFD, 64);
+		assert_int_equal(dup2(with, fd), fd);
+	}
+}
+
+static void test_a_failing_disk(void **state)
+{
+	struct rig *r = *state;
+	int kept[64], swapped = 0;
+	assert_int_equal(rig_enqueue(r, 1), 0);
+	int null = open("/dev/null", O_RDONLY); /* whose writes fail */
+	swap_log(r, null, kept);
+	for (uint64_t n = 2; n < 6; n++) {
+		struct store_job job = rig_job(n);
+		assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+	}
+	assert_int_equal(rig_wait(r)->err, -EIO);
+	assert_int_equal(rig_complete(r, 1, 200, "", STR("answer")), -EIO);
+	for (int fd = 3; fd < 64; fd++) {
+		if (kept[fd] < 0)
+			continue;
+		assert_int_equal(dup2(kept[fd], fd), fd);
+		close(kept[fd]);
+		swapped++;
+	}
+	close(null);
+	assert_true(swapped > 0);
+	assert_int_equal(rig_get(r, 1)->state, STORE_QUEUED);
+	assert_null(rig_get(r, 2));
+	for (uint64_t n = 2; n < 6; n++)
+		assert_int_equal(rig_enqueue(r, n), 0);
+	assert_int_equal(rig_complete(r, 1, 200, "", STR("answer")), 0);
+	rig_close(r);
+	rig_open(r);
+	assert_int_equal(rig_get(r, 1)->state, STORE_DONE);
+	assert_non_null(rig_get(r, 5));
+}
+
+static void test_a_database_that_is_held(void **state)
+{
+	struct rig *r = *state;
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(r->db, &db), 0);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), 0);
+	for (uint64_t n = 1; n < 4; n++) {
+		struct store_job job = rig_job(n);
+		assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+	}
+	assert_int_equal(rig_wait(r)->err, -EBUSY); /* all of them together, after one patience */
+	assert_null(rig_get(r, 1));
+	assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), 0);
+	sqlite3_close(db);
+	assert_int_equal(rig_enqueue(r, 1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +260,8 @@ int main(void)
 		RIG_TEST(test_files_go_with_their_bodies, "sqlite"),
 		RIG_TEST(test_strays_are_swept, "sqlite"),
 		RIG_TEST(test_a_full_disk, "sqlite"),
+		RIG_TEST(test_a_failing_disk, "sqlite"),
+		RIG_TEST(test_a_database_that_is_held, "sqlite"),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ static void fill(struct rig *r)
 		if (n % 4 == 1)
 			assert_int_equal(store_cancel(r->store, &id, RIG_US(1), NULL, NULL), 0);
 		if (n % 8 == 7)
-			rig_run(r); /* the slices of eight jobs are there at once */
+			rig_run(r); /* RIG_AT_ONCE, for two messages each */
 	}
 	rig_run(r);
 	rig_close(r);
