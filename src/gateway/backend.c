@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The interval with ±10 % of jitter, so that containers are not probed in step. */
 static uint64_t next_probe_us(const struct backend *b)
@@ -88,6 +89,12 @@ struct backend *backend_add(struct route *route, const struct container_settings
 	return b;
 }
 
+bool backend_is_at(const struct backend *b, const struct io_addr *addr)
+{
+	char own[IO_ADDR_TEXT], other[IO_ADDR_TEXT];
+	return !strcmp(io_addr_print(&b->settings.addr, true, own), io_addr_print(addr, true, other));
+}
+
 void backend_leave(struct backend *b)
 {
 	if (b->leaving)
@@ -97,6 +104,19 @@ void backend_leave(struct backend *b)
 	if (!b->route->gone)
 		container_drain(b->container, true);
 	reactor_changed(b->route->reactor);
+}
+
+void backend_stay(struct backend *b)
+{
+	if (!b->leaving)
+		return;
+	b->leaving = false;
+	b->route->reactor->n_leaving--;
+	container_drain(b->container, false);
+	if (b->container->state != CONTAINER_UP)
+		arm(b, b->route->reactor->io->now_us);
+	reactor_changed(b->route->reactor);
+	route_pump(b->route);
 }
 
 static void release(struct backend *b)

@@ -26,11 +26,16 @@ struct backend {
 	struct upstream upstreams[]; /* by slot: container->n_slots */
 };
 
+bool backend_is_at(const struct backend *b, const struct io_addr *addr);
+
 /* A container joins the pool; it is tried in the next turn. NULL without memory. */
 struct backend *backend_add(struct route *route, const struct container_settings *settings);
 
 /* It gets nothing new, and is removed at the end of the turn in which it comes to rest. */
 void backend_leave(struct backend *b);
+
+/* It is wanted again, before it has left. */
+void backend_stay(struct backend *b);
 
 /* At rest: forgets it and its container. */
 void backend_remove(struct backend *b);

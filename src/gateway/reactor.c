@@ -96,6 +96,41 @@ struct pool_limits route_limits(const struct pool_settings *ps)
 	};
 }
 
+static struct backend *backend_at(const struct route *route, const struct io_addr *addr, bool leaving)
+{
+	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
+		struct backend *b = backend_of(route->pool.containers[i]);
+		if (b->leaving == leaving && backend_is_at(b, addr))
+			return b;
+	}
+	return NULL;
+}
+
+static bool is_being_left(const struct reactor *r, const struct io_addr *addr)
+{
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		if (backend_at(r->routes[i], addr, true))
+			return true;
+	}
+	return false;
+}
+
+bool route_fill(struct route *route)
+{
+	bool ok = true;
+	route->incomplete = false;
+	for (size_t i = 0; i < route->settings->n_containers; i++) {
+		const struct container_settings *cs = &route->settings->containers[i];
+		if (backend_at(route, &cs->addr, false))
+			continue;
+		if (is_being_left(route->reactor, &cs->addr))
+			route->incomplete = true;
+		else
+			ok = backend_add(route, cs) && ok;
+	}
+	return ok;
+}
+
 int reactor_add_route(struct reactor *r, const struct pool_settings *ps)
 {
 	struct route **list = realloc(r->routes, (r->n_routes + 1) * sizeof *list);
@@ -111,10 +146,7 @@ int reactor_add_route(struct reactor *r, const struct pool_settings *ps)
 	pool_init(&route->pool, &limits);
 	retry_budget_init(&route->retry_budget, ps->retry_percent, ps->retry_min);
 	r->routes[r->n_routes++] = route;
-	int err = 0;
-	for (size_t i = 0; i < ps->n_containers && err == 0; i++)
-		err = backend_add(route, &ps->containers[i]) ? 0 : -ENOMEM;
-	return err;
+	return route_fill(route) ? 0 : -ENOMEM;
 }
 
 static int routes_create(struct reactor *r)
@@ -157,6 +189,7 @@ static bool still_sending(const struct reactor *r)
  * its queue is empty. */
 static void remove_leaving(struct reactor *r)
 {
+	uint32_t before = r->n_leaving;
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		struct pool *p = &r->routes[i]->pool;
 		for (uint32_t k = p->n_containers; k-- > 0;) {
@@ -169,6 +202,11 @@ static void remove_leaving(struct reactor *r)
 			if (container_is_at_rest(b->container))
 				backend_remove(b);
 		}
+	}
+	for (uint32_t i = 0; r->n_leaving < before && i < r->n_routes; i++) {
+		struct route *route = r->routes[i];
+		if (route->incomplete && !route->gone && !route_fill(route))
+			log_error("out of memory: not all containers have joined");
 	}
 }
 

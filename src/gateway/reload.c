@@ -13,17 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_addr(const struct io_addr *a, const struct io_addr *b)
-{
-	char x[IO_ADDR_TEXT], y[IO_ADDR_TEXT];
-	return !strcmp(io_addr_print(a, true, x), io_addr_print(b, true, y));
-}
-
 static const struct container_settings *find_container(
-	const struct pool_settings *ps, const struct io_addr *addr)
+	const struct pool_settings *ps, const struct backend *b)
 {
 	for (size_t i = 0; i < ps->n_containers; i++) {
-		if (same_addr(&ps->containers[i].addr, addr))
+		if (backend_is_at(b, &ps->containers[i].addr))
 			return &ps->containers[i];
 	}
 	return NULL;
@@ -47,44 +41,31 @@ static struct route *find_route(const struct reactor *r, const char *name)
 	return NULL;
 }
 
-static bool has_container(const struct route *route, const struct io_addr *addr)
-{
-	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
-		const struct backend *b = backend_of(route->pool.containers[i]);
-		if (!b->leaving && same_addr(&b->settings.addr, addr))
-			return true;
-	}
-	return false;
-}
-
 /* Containers that are missing, or have another number of slots now, leave. */
 static void dismiss_containers(struct route *route, const struct pool_settings *ps)
 {
 	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
 		struct backend *b = backend_of(route->pool.containers[i]);
-		const struct container_settings *cs = find_container(ps, &b->settings.addr);
+		const struct container_settings *cs = find_container(ps, b);
 		if (b->by_hand)
 			continue;
-		if (cs && b->container->n_slots == ps->slots)
-			b->settings = *cs; /* its name may be another */
-		else
+		if (!cs || b->container->n_slots != ps->slots) {
 			backend_leave(b);
+			continue;
+		}
+		b->settings = *cs; /* its name may be another */
+		backend_stay(b);
 	}
 }
 
 static bool update_route(struct route *route, const struct pool_settings *ps)
 {
-	bool ok = true;
 	route->settings = ps;
 	route->pool.limits = route_limits(ps);
 	route->retry_budget.percent = ps->retry_percent;
 	route->retry_budget.least = ps->retry_min;
 	dismiss_containers(route, ps);
-	for (size_t i = 0; i < ps->n_containers; i++) {
-		if (!has_container(route, &ps->containers[i].addr))
-			ok = backend_add(route, &ps->containers[i]) && ok;
-	}
-	return ok;
+	return route_fill(route);
 }
 
 /* The pool is not in the configuration any more: its queue is served to its end. */
