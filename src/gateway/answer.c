@@ -208,7 +208,11 @@ void exchange_beat(struct exchange *ex)
 		write_lit(&w,
 			"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: "
 			"no-store\r\nVia: 1.1 berth\r\n"
-			"Transfer-Encoding: chunked\r\n\r\n");
+			"Transfer-Encoding: chunked\r\n");
+	if (!ex->beating && !ex->keep_alive)
+		write_lit(&w, "Connection: close\r\n");
+	if (!ex->beating)
+		write_lit(&w, "\r\n");
 	ex->beating = true;
 	write_hex(&w, (uint64_t)len, 0);
 	write_lit(&w, "\r\n");
@@ -235,7 +239,7 @@ void exchange_problem_event(struct client *c, enum problem p, const char *detail
 	write_lit(&w, "\r\n0\r\n\r\n");
 	struct iovec iov = slice(w.start, writer_len(&w));
 	if (client_send(c, &iov, 1))
-		client_answered(c, true);
+		client_answered(c, c->keep_alive);
 }
 
 /* ---- to a job ---- */

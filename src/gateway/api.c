@@ -114,6 +114,10 @@ static void handle_result(
 
 static void handle_events(struct client *c, struct job *job, const struct store_id *id)
 {
+	if (c->minor_version == 0) { /* which knows no chunks */
+		problem(c, PROBLEM_VERSION, "events are sent over HTTP/1.1", no_store);
+		return;
+	}
 	struct watch *w = watch_create(c, WATCH_EVENTS, id);
 	if (!w)
 		return;

@@ -9,6 +9,7 @@
 #include "http/write.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,15 +152,18 @@ static struct str event_id(uint32_t changes, uint32_t position, char text[24])
 static void begin_events(struct watch *w)
 {
 	struct client *c = w->client;
-	static const char head[] =
+	char head[256];
+	int len = snprintf(head, sizeof head,
 		"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: private, no-store\r\n"
-		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
-	struct iovec iov = { (char *)(uintptr_t)head, sizeof head - 1 };
+		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n%s\r\n",
+		c->keep_alive && !c->reactor->draining ? "" : "Connection: close\r\n");
+	struct iovec iov = { head, (size_t)len };
 	w->kind = WATCH_EVENTS;
 	w->begun = true;
 	w->beat_us = c->reactor->io->now_us + BEAT_US;
 	client_set_timer(c, POSITION_US);
-	(void)client_send(c, &iov, 1);
+	if (client_send(c, &iov, 1) && c->head_only)
+		client_answered(finish(w), c->keep_alive);
 }
 
 /* Where the job stands, if that is news. reason: why it is where it is, or NULL. */
