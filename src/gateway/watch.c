@@ -347,6 +347,10 @@ static void on_reply(void *owner, const struct store_reply *reply)
 		got_result(w, reply);
 		return;
 	case WATCH_EVENTS:
+		if (w->begun && (reply->err || !reply->n_records)) {
+			client_abort(finish(w)); /* the end was forgotten before it could be told */
+			return;
+		}
 		if (reply->err || !reply->n_records) {
 			store_problem(w, reply->err ? reply->err : -ENOENT);
 			return;
