@@ -182,6 +182,14 @@ void job_failed(struct job *job, const char *reason)
 	store_end(job);
 }
 
+/* Those behind it in the queue need not wait for its request any more. */
+static void drop_exchange(struct exchange *ex)
+{
+	struct route *route = ex->route;
+	exchange_drop(ex);
+	route_pump(route);
+}
+
 void job_cancel(struct job *job)
 {
 	struct exchange *ex = job->exchange;
@@ -191,7 +199,7 @@ void job_cancel(struct job *job)
 	job->state = STORE_CANCELLED;
 	job->cancelled = true;
 	store_end(job);
-	exchange_drop(ex);
+	drop_exchange(ex);
 }
 
 static void expire(struct job *job)
@@ -200,7 +208,7 @@ static void expire(struct job *job)
 	let_go(job);
 	job->state = STORE_EXPIRED;
 	store_end(job);
-	exchange_drop(ex);
+	drop_exchange(ex);
 }
 
 /* ---- its answer ---- */
@@ -498,7 +506,7 @@ static void on_loaded(void *owner, const struct store_reply *reply)
 	if (err < 0) {
 		log_warning("a job's request cannot be read back: %s", strerror(-err));
 		job_failed(job, "its request cannot be read back from the store");
-		exchange_drop(ex);
+		drop_exchange(ex);
 		return;
 	}
 	if (exchange_loaded_bytes(ex) < rec->body_bytes) {
@@ -700,6 +708,7 @@ void jobs_leave_queue(struct jobs *j)
 				client_close(job->watches->client);
 			forget_job(j, job);
 		}
+		route_pump(j->reactor->routes[i]);
 	}
 }
 
