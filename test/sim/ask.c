@@ -69,11 +69,19 @@ static void draw_own(struct world *w, struct ask *a, struct record *r)
 
 static void draw_poll(struct world *w, struct ask *a, struct record *r)
 {
+	const struct client_plan *p = &w->plan.client;
 	const struct open_job *job = &w->jobs[below(w, w->n_jobs)];
 	r->kind = job->over_us || below(w, 8) == 0 ? ASK_RESULT : ASK_POLL;
+	r->method = HTTP_GET;
+	if (chance(w, p->events_ppm)) {
+		r->kind = ASK_EVENTS;
+	} else if (chance(w, p->cancel_ppm)) {
+		r->kind = ASK_CANCEL;
+		r->method = HTTP_DELETE;
+		ledger_at(&w->ledger, job->token)->cancelled = true;
+	}
 	r->job = job->token;
 	r->pool = ledger_at(&w->ledger, job->token)->pool;
-	r->method = HTTP_GET;
 	a->id = job->id;
 }
 
@@ -104,6 +112,8 @@ static void draw_plain(struct world *w, struct ask *a, struct record *r)
 	} else {
 		r->method = without[below(w, ARRAY_LEN(without))];
 	}
+	r->async = !r->old && r->method != HTTP_HEAD && chance(w, p->async_ppm);
+	r->waits = r->async && below(w, 2);
 }
 
 static void draw_submit(struct world *w, struct ask *a, struct record *r)
@@ -166,11 +176,13 @@ static void write_target(struct writer *out, const struct ask *a, const struct r
 		write_str(out, str_of(a->target));
 		return;
 	}
-	if (r->kind == ASK_POLL || r->kind == ASK_RESULT) {
+	if (a->id) {
 		write_lit(out, "/berth/jobs/");
 		write_str(out, str_of(a->id));
 		if (r->kind == ASK_RESULT)
 			write_lit(out, "/result");
+		else if (r->kind == ASK_EVENTS)
+			write_lit(out, "/events");
 		return;
 	}
 	if (a->token % 8 == 0)
@@ -193,6 +205,10 @@ static void write_fields(struct writer *out, const struct ask *a, const struct r
 		write_lit(out, "Connection: keep-alive\r\n");
 	else if (a->token % 4 == 0 && !r->old)
 		write_lit(out, "Connection: x-hop\r\nX-Hop: 1\r\n");
+	if (r->waits)
+		write_lit(out, "Prefer: respond-async, wait=1\r\n");
+	else if (r->async)
+		write_lit(out, "Prefer: respond-async\r\n");
 	if (r->max_wait)
 		write_lit(out, "Berth-Max-Wait: 0\r\n");
 	if (a->expect)

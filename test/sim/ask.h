@@ -12,7 +12,7 @@ struct ask {
 	uint32_t token;
 	const char *bad;    /* ASK_BAD: its text; NULL: a head that is too long */
 	const char *target; /* ASK_OWN */
-	const char *id;     /* ASK_POLL, ASK_RESULT: the job's */
+	const char *id;     /* ASK_POLL to ASK_EVENTS: the job's */
 	bool chunked, expect, close, keep_alive_10;
 	size_t head_bytes; /* ret: where its body begins */
 };

@@ -32,6 +32,7 @@ struct fake_client {
 	uint32_t asked[PIPELINE];  /* tokens */
 	uint32_t behind[PIPELINE]; /* bytes that are sent after the request */
 	uint32_t n_asked, to_ask;
+	uint64_t idle_since_us;
 	bool open;            /* the connection stands */
 	bool leave_at_answer; /* with its first byte */
 	bool left;            /* what comes is not looked at */
@@ -44,6 +45,7 @@ struct fake_client {
 	/* the answer at hand */
 	bool answering, interim, from_container, is_problem, keeps;
 	bool failed_job; /* the problem is the job's */
+	bool is_stream;  /* of events */
 	int status;
 	uint64_t got_bytes;
 	char *text; /* owned; text_bytes: of Berth's own answer */
@@ -193,6 +195,7 @@ static void on_open(struct wire_end *e)
 {
 	struct fake_client *c = e->owner;
 	c->open = true;
+	c->idle_since_us = world_now_us(c->world);
 	if (!c->n_asked)
 		think(c);
 }
@@ -242,6 +245,7 @@ static uint32_t draw_requests(struct fake_client *c, struct ask *asks)
 		if (i + 1 < n)
 			asks[i].expect = false;
 		c->asked[i] = asks[i].token;
+		ledger_at(&w->ledger, asks[i].token)->idled_us = world_now_us(w) - c->idle_since_us;
 	}
 	if (n > 1)
 		asks[1].expect = false;
@@ -342,6 +346,7 @@ static void check_container_head(struct fake_client *c, const struct http_field 
 	const struct http_field *via = http_field(h, FIELD_VIA), *timing = http_field(h, FIELD_SERVER_TIMING);
 	bool result = r->kind == ASK_RESULT;
 	VERIFY(w, result || r->kind == ASK_PLAIN, "a container answers what is not its affair");
+	VERIFY(w, !r->async || r->waits, "token %u did not want to wait, and gets the answer", c->asked[0]);
 	check_token(c, result ? r->job : c->asked[0], token->value);
 	VERIFY(w, !http_field_named(h, STR("X-Inner")), "a hop-by-hop field of the answer is passed on");
 	if (result) {
@@ -357,7 +362,8 @@ static void check_container_head(struct fake_client *c, const struct http_field 
 /* There may be more connections than are allowed: one past the limit is answered at once, and closed. */
 static bool may_be_one_too_many(const struct fake_client *c)
 {
-	return c->reader.head->status == 503 && judge_crowd(c->world);
+	int status = c->reader.head->status;
+	return (status == 503 || status == 429) && judge_crowd(c->world);
 }
 
 /* A connection that could go on must. */
@@ -368,12 +374,26 @@ static void check_keep_alive(struct fake_client *c)
 	bool refused_body = c->is_problem && (r->has_body || r->sent_us == UINT64_MAX);
 	bool last = c->n_asked == 1;
 	bool fair = w->draining || refused_body || r->kind == ASK_BAD || (last && c->may_close) ||
-		r->stalled || r->old || may_be_one_too_many(c);
+		c->status == 408 || r->old || may_be_one_too_many(c);
 	VERIFY(w, c->keeps || fair, "token %u: the connection is closed for no reason", c->asked[0]);
 	VERIFY(w, !c->keeps || !last || !c->asked_close, "token %u: Connection: close is not heard",
 		c->asked[0]);
 	VERIFY(w, !c->keeps || !last || r->sent_us != UINT64_MAX,
 		"token %u: the connection goes on although the rest of the request is to come", c->asked[0]);
+}
+
+/* 202: the request goes on as a job. */
+static void check_accepted(struct fake_client *c)
+{
+	struct world *w = c->world;
+	const struct http_head *h = c->reader.head;
+	const struct http_field *applied = http_field_named(h, STR("Preference-Applied"));
+	const struct http_field *location = http_field_named(h, STR("Location"));
+	VERIFY(w, first_asked(c)->async, "token %u is accepted as a job that it did not want to be",
+		c->asked[0]);
+	VERIFY(w, applied && str_eq(applied->value, STR("respond-async")),
+		"a 202 without Preference-Applied");
+	VERIFY(w, location && str_starts(location->value, STR("/berth/jobs/")), "a 202 without Location");
 }
 
 static bool is_type(const struct http_head *h, struct str type)
@@ -389,6 +409,20 @@ static void turned_away(struct fake_client *c)
 	VERIFY(w, may_be_one_too_many(c), "an answer to nothing: " STR_FMT,
 		STR_ARG(c->reader.head->start_line));
 	c->said_close = c->left = c->turned_away = true;
+}
+
+static void check_own_head(struct fake_client *c)
+{
+	struct world *w = c->world;
+	const struct http_head *h = c->reader.head;
+	uint8_t kind = first_asked(c)->kind;
+	c->is_stream = kind == ASK_EVENTS && is_type(h, STR("text/event-stream"));
+	VERIFY(w,
+		c->is_problem || c->is_stream || is_type(h, STR("application/json")) ||
+			(kind == ASK_CANCEL && h->status == 204),
+		"an answer of no known type: " STR_FMT, STR_ARG(h->start_line));
+	if (h->status == 202 && kind != ASK_CANCEL)
+		check_accepted(c);
 }
 
 static void head_read(struct fake_client *c)
@@ -418,8 +452,7 @@ static void head_read(struct fake_client *c)
 	if (token)
 		check_container_head(c, token);
 	else
-		VERIFY(w, c->is_problem || is_type(h, STR("application/json")),
-			"an answer of no known type: " STR_FMT, STR_ARG(h->start_line));
+		check_own_head(c);
 	c->turned_away = may_be_one_too_many(c) && !c->keeps;
 	check_keep_alive(c);
 }
@@ -435,6 +468,8 @@ static void payload_read(struct fake_client *c, struct str payload)
 		VERIFY(w, pattern_fits(&w->ledger, token, SIDE_ANSWER, c->got_bytes, payload),
 			"token %u gets other bytes than its container sent", token);
 	} else {
+		if (c->is_stream && c->text_bytes + payload.len > TEXT_MAX)
+			c->text_bytes = 0; /* only how it ends is looked at */
 		VERIFY(w, c->text_bytes + payload.len <= TEXT_MAX, "Berth's own answer is too long");
 		if (!c->text)
 			c->text = malloc(TEXT_MAX);
@@ -475,11 +510,29 @@ static void forget_job(struct world *w, uint32_t token)
 		*job = w->jobs[--w->n_jobs];
 }
 
+static void keep_job(struct fake_client *c, const struct own_answer *own)
+{
+	struct world *w = c->world;
+	char url[96];
+	VERIFY(w, strlen(own->id) == WORLD_ID_CHARS, "the job's id is \"%s\"", own->id);
+	snprintf(url, sizeof url, "/berth/jobs/%s", own->id);
+	VERIFY(w, !strcmp(own->status_url, url), "status_url is %s", own->status_url);
+	strcat(url, "/result");
+	VERIFY(w, !strcmp(own->result_url, url), "result_url is %s", own->result_url);
+	first_asked(c)->acknowledged = true;
+	w->tally->jobs++;
+	if (w->n_jobs == WORLD_JOBS)
+		return;
+	struct open_job *job = &w->jobs[w->n_jobs++];
+	*job = (struct open_job){ .token = c->asked[0] };
+	memcpy(job->id, own->id, WORLD_ID_CHARS);
+}
+
 static void check_submission(struct fake_client *c, const struct own_answer *own)
 {
 	struct world *w = c->world;
 	struct record *r = first_asked(c);
-	char expected[128], url[96];
+	char expected[128];
 	uint32_t n = own->position > 0 ? (uint32_t)own->position : 0;
 	if (n)
 		snprintf(expected, sizeof expected,
@@ -490,18 +543,7 @@ static void check_submission(struct fake_client *c, const struct own_answer *own
 	VERIFY(w, !r->position || r->position == n, "token %u is told place %u and has %u", c->asked[0], n,
 		r->position);
 	VERIFY(w, !n || own->has_eta, "a place without eta_ms");
-	VERIFY(w, strlen(own->id) == WORLD_ID_CHARS, "the job's id is \"%s\"", own->id);
-	snprintf(url, sizeof url, "/berth/jobs/%s", own->id);
-	VERIFY(w, !strcmp(own->status_url, url), "status_url is %s", own->status_url);
-	strcat(url, "/result");
-	VERIFY(w, !strcmp(own->result_url, url), "result_url is %s", own->result_url);
-	r->acknowledged = true;
-	w->tally->jobs++;
-	if (w->n_jobs == WORLD_JOBS)
-		return;
-	struct open_job *job = &w->jobs[w->n_jobs++];
-	*job = (struct open_job){ .token = c->asked[0] };
-	memcpy(job->id, own->id, WORLD_ID_CHARS);
+	keep_job(c, own);
 }
 
 static void check_poll(struct fake_client *c, const struct own_answer *own)
@@ -510,7 +552,7 @@ static void check_poll(struct fake_client *c, const struct own_answer *own)
 	struct open_job *job = find_job(w, first_asked(c)->job);
 	bool queued = !strcmp(own->state, "queued"), running = !strcmp(own->state, "running");
 	bool over = !strcmp(own->state, "done") || !strcmp(own->state, "failed") ||
-		!strcmp(own->state, "expired");
+		!strcmp(own->state, "expired") || !strcmp(own->state, "cancelled");
 	VERIFY(w, queued || running || over, "a job is in state \"%s\"", own->state);
 	VERIFY(w, queued == (own->position > 0), "a job in state %s has place %lld", own->state,
 		(long long)own->position);
@@ -523,13 +565,27 @@ static void check_poll(struct fake_client *c, const struct own_answer *own)
 	}
 }
 
+/* The last event tells the job's end. */
+static void check_events_end(struct fake_client *c)
+{
+	static const char end[] = "\nid: end\ndata: {";
+	VERIFY(c->world, memmem(c->text, c->text_bytes, end, sizeof end - 1),
+		"events end before the job: %.*s", (int)c->text_bytes, c->text);
+}
+
 static void own_answer_read(struct fake_client *c)
 {
 	struct world *w = c->world;
 	const struct record *r = first_asked(c);
 	struct own_answer own;
-	if (r->method == HTTP_HEAD)
+	if (r->kind == ASK_CANCEL)
+		forget_job(w, r->job);
+	if (r->method == HTTP_HEAD || c->status == 204)
 		return;
+	if (c->is_stream) {
+		check_events_end(c);
+		return;
+	}
 	VERIFY(w, own_read(c->text, c->text_bytes, &own), "token %u: not the JSON that Berth writes: %.*s",
 		c->asked[0], (int)c->text_bytes, c->text);
 	if (c->is_problem) {
@@ -541,11 +597,14 @@ static void own_answer_read(struct fake_client *c)
 			forget_job(w, r->job);
 		return;
 	}
-	VERIFY(w, r->kind != ASK_PLAIN && r->kind != ASK_BAD, "Berth answers token %u itself", c->asked[0]);
-	VERIFY(w, c->status == 200 || (r->kind == ASK_OWN && c->status == 503), "token %u gets status %d",
-		c->asked[0], c->status);
+	bool fair = r->kind == ASK_PLAIN || r->kind == ASK_CANCEL ? c->status == 202
+		: r->kind == ASK_OWN                              ? c->status == 200 || c->status == 503
+								  : c->status == 200 && r->kind != ASK_BAD;
+	VERIFY(w, fair, "Berth answers token %u itself with status %d", c->asked[0], c->status);
 	if (r->kind == ASK_SUBMIT)
 		check_submission(c, &own);
+	else if (r->kind == ASK_PLAIN)
+		keep_job(c, &own);
 	else if (r->kind == ASK_POLL)
 		check_poll(c, &own);
 }
@@ -570,7 +629,7 @@ static void answer_read(struct fake_client *c)
 		container_answer_read(c);
 	else
 		own_answer_read(c);
-	bool head_unseen = first_asked(c)->stalled || c->turned_away;
+	bool head_unseen = c->status == 408 || c->turned_away;
 	settle(c, c->is_problem ? FATE_PROBLEM : FATE_ANSWERED);
 	if (!c->keeps) { /* what was sent behind it is asked in vain */
 		c->said_close = true;
@@ -583,6 +642,7 @@ static void answer_read(struct fake_client *c)
 	c->expects = c->leave_at_answer = false;
 	outgoing_finish(&c->out);
 	c->out.limit = UINT32_MAX;
+	c->idle_since_us = world_now_us(c->world);
 	think(c);
 }
 

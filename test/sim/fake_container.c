@@ -16,7 +16,16 @@
 enum seat_state { SEAT_IDLE, SEAT_READING, SEAT_WORKING, SEAT_ANSWERING, SEAT_HUNG };
 
 /* What is wrong with an answer. */
-enum slip { SLIP_NONE, SLIP_CLOSE_FIRST, SLIP_CUT, SLIP_NONSENSE, SLIP_BAD_CHUNK, SLIP_EXTRA, SLIP_HANG };
+enum slip {
+	SLIP_NONE,
+	SLIP_BUSY,
+	SLIP_CLOSE_FIRST,
+	SLIP_CUT,
+	SLIP_NONSENSE,
+	SLIP_BAD_CHUNK,
+	SLIP_EXTRA,
+	SLIP_HANG
+};
 
 enum { HANG_US = 60 * 1000 * 1000 }; /* at most */
 
@@ -35,6 +44,9 @@ struct seat {
 	uint64_t read_bytes;
 	uint32_t answers; /* over this connection */
 	bool reading;     /* the request's end is to come */
+	bool counted;     /* among those in flight */
+	bool gone;        /* Berth has closed the connection, and the container works on */
+	bool idle_probe;  /* the request at hand asks whether anything is in flight */
 	bool head_only;   /* it is a HEAD */
 	bool close;       /* after this answer */
 	bool babbled;     /* what it said too much may be taken for the next answer */
@@ -83,10 +95,9 @@ static void harm(struct seat *s, bool maybe_stale)
 
 static void over(struct seat *s)
 {
-	if (s->state == SEAT_IDLE)
-		return;
-	CHECK(s->container->in_flight > 0);
-	s->container->in_flight--;
+	if (s->counted)
+		s->container->in_flight--;
+	s->counted = false;
 	s->state = SEAT_IDLE;
 }
 
@@ -166,7 +177,8 @@ static uint32_t broken_off(const struct fake_container *c)
 {
 	uint32_t n = 0;
 	list_for_each (node, &c->seats)
-		n += is_broken_off(CONTAINER_OF(node, struct seat, node));
+		n += is_broken_off(CONTAINER_OF(node, struct seat, node)) &&
+			CONTAINER_OF(node, struct seat, node)->counted;
 	return n;
 }
 
@@ -181,12 +193,17 @@ static void first_byte(struct seat *s)
 	s->began_us = world_now_us(c->world);
 	s->read_bytes = 0;
 	s->slip = SLIP_NONE;
-	s->close = false;
+	s->close = s->idle_probe = false;
+}
+
+/* I2: all but the question whether anything is in flight counts. */
+static void count(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	s->counted = true;
 	c->in_flight++;
 	VERIFY(c->world, c->in_flight <= c->slots || c->in_flight - broken_off(c) <= c->slots,
 		"I2: container %u of pool %u has %u requests in flight", c->index, c->pool, c->in_flight);
-	if (c->in_flight > c->most_in_flight)
-		c->most_in_flight = c->in_flight;
 }
 
 static void check_fields(struct seat *s, const struct record *r)
@@ -226,11 +243,17 @@ static void check_request(struct seat *s)
 	check_fields(s, r);
 	judge_delivery(w, s->token);
 	r->deliveries++;
-	r->whole = r->answered = r->maybe_stale = false;
+	r->whole = r->answered = r->maybe_stale = r->bounced = false;
 	r->harmed = s->babbled;
 	w->tally->deliveries++;
 	TRACE(w, "container %u.%u reads token %u, delivery %u, %u in flight", c->pool, c->index, s->token,
 		r->deliveries, c->in_flight);
+}
+
+/* It says so, whatever Berth thinks. */
+static bool is_busy(struct fake_container *c)
+{
+	return c->world->plan.pools[c->pool].busy_status && chance(c, plan_of(c)->busy_ppm);
 }
 
 static enum slip draw_slip(struct fake_container *c)
@@ -284,12 +307,17 @@ static void head_read(struct seat *s)
 	struct fake_container *c = s->container;
 	const struct http_head *h = s->reader.head;
 	s->head_only = h->method == HTTP_HEAD;
+	if (str_eq(h->path, STR("/idle"))) {
+		s->idle_probe = true;
+		return;
+	}
+	count(s);
 	if (str_eq(h->path, STR("/health"))) {
 		check_probe(s);
 		return;
 	}
 	check_request(s);
-	s->slip = draw_slip(c);
+	s->slip = is_busy(c) ? SLIP_BUSY : draw_slip(c);
 	if (h->content_length && chance(c, plan_of(c)->early_ppm))
 		work(s);
 }
@@ -446,6 +474,8 @@ static void write_head(struct seat *s, struct writer *w, const struct record *r,
 	write_u64(w, s->token);
 	write_lit(w, "-");
 	write_u64(w, r->deliveries);
+	if (r->bounced)
+		write_lit(w, "\r\nBerth-Busy: 1");
 	write_lit(w, "\r\nContent-Type: application/octet-stream\r\nX-Inner: 1\r\nConnection: x-inner");
 	if (s->close)
 		write_lit(w, ", close");
@@ -506,7 +536,9 @@ static void answer_request(struct seat *s)
 	struct world *w = c->world;
 	struct record *r = record_of(s);
 	struct writer out;
-	r->answer_status = (uint16_t)draw_status(c);
+	r->answer_status = s->slip == SLIP_BUSY ? 503 : (uint16_t)draw_status(c);
+	r->bounced = s->slip == SLIP_BUSY;
+	r->harmed |= r->bounced; /* it goes elsewhere, where it may fail */
 	r->answer_bytes = draw_length(c);
 	r->answer_empty = s->head_only || r->answer_status == 204 || r->answer_status == 304;
 	if ((r->answer_empty || !r->answer_bytes) && s->slip == SLIP_BAD_CHUNK)
@@ -518,12 +550,24 @@ static void answer_request(struct seat *s)
 	size_t n = writer_len(&out);
 	if (s->slip == SLIP_CUT)
 		n = 1 + rand_below(rand_of(c), n - 1);
-	r->answered = s->slip == SLIP_NONE || s->slip == SLIP_EXTRA;
+	r->answered = s->slip == SLIP_NONE || s->slip == SLIP_EXTRA || s->slip == SLIP_BUSY;
 	if (!r->answered)
 		harm(s, false);
 	TRACE(w, "container %u.%u answers token %u: %u, %u bytes%s", c->pool, c->index, s->token,
 		r->answer_status, r->answer_bytes, r->answered ? "" : ", badly");
 	send_answer(s, out.start, n);
+}
+
+/* Is anything else in flight? */
+static void answer_idle_probe(struct seat *s)
+{
+	struct fake_container *c = s->container;
+	struct str text = STR("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nidle");
+	if (c->in_flight && c->world->plan.pools[c->pool].idle_probe.expect)
+		text = STR("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbusy");
+	else if (c->in_flight)
+		text = STR("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+	send_answer(s, text.ptr, text.len);
 }
 
 static void answer_probe(struct seat *s)
@@ -543,11 +587,15 @@ static void on_act(struct event *e)
 {
 	struct seat *s = CONTAINER_OF(e, struct seat, act);
 	struct fake_container *c = s->container;
-	if (s->state == SEAT_HUNG) { /* somebody has restarted it */
+	if (s->gone) {
+		seat_free(s);
+	} else if (s->state == SEAT_HUNG) { /* somebody has restarted it */
 		seat_close(s, true);
 	} else if (s->state == SEAT_IDLE) {
 		TRACE(c->world, "container %u.%u closes an idle connection", c->pool, c->index);
 		seat_close(s, rand_below(rand_of(c), 4) == 0);
+	} else if (s->idle_probe) {
+		answer_idle_probe(s);
 	} else if (s->token == NO_TOKEN) {
 		answer_probe(s);
 	} else if (s->slip == SLIP_CLOSE_FIRST) {
@@ -562,11 +610,25 @@ static void on_act(struct event *e)
 
 /* ---- what Berth does to a connection ---- */
 
+/* A model server does not notice that its client is gone while it is at work. Where there is no way to ask
+ * it, it is one that notices. */
+static bool works_on(const struct seat *s)
+{
+	const struct pool_settings *ps = &s->container->world->plan.pools[s->container->pool];
+	return ps->idle_probe.path && s->counted && !s->babbled &&
+		(s->state == SEAT_WORKING || s->state == SEAT_HUNG);
+}
+
 static void on_eof(struct wire_end *e)
 {
 	struct seat *s = e->owner;
 	wire_close(e, false);
-	seat_free(s);
+	if (works_on(s)) {
+		s->gone = true;
+		s->end = NULL;
+	} else {
+		seat_free(s);
+	}
 }
 
 static void on_broken(struct wire_end *e, int err)
@@ -593,6 +655,10 @@ static void die(struct fake_container *c)
 	TRACE(c->world, "container %u.%u %s", c->pool, c->index, vanish ? "vanishes" : "dies");
 	list_for_each_safe (n, &c->seats) {
 		struct seat *s = CONTAINER_OF(n, struct seat, node);
+		if (s->gone) {
+			seat_free(s);
+			continue;
+		}
 		if (!vanish) {
 			bool reset = rand_below(rand_of(c), 2);
 			seat_close(s, reset || s->close); /* an answer that ends with the connection would
@@ -628,11 +694,12 @@ static void on_change(struct event *e)
 
 void container_begin(struct fake_container *c, struct world *w, uint32_t pool, uint32_t index)
 {
+	uint32_t slots = w->plan.pools[pool].slots, other = w->plan.other_pools[pool].slots;
 	*c = (struct fake_container){
 		.world = w,
 		.pool = (uint8_t)pool,
 		.index = index,
-		.slots = w->plan.pools[pool].slots,
+		.slots = slots > other ? slots : other,
 	};
 	list_init(&c->seats);
 	c->change.fire = on_change;
@@ -645,7 +712,9 @@ void container_calm(struct fake_container *c)
 	c->mood = MOOD_WELL;
 	list_for_each_safe (n, &c->seats) {
 		struct seat *s = CONTAINER_OF(n, struct seat, node);
-		if (s->state == SEAT_HUNG) /* restarted by whoever minds it */
+		if (s->state == SEAT_HUNG && s->gone)
+			seat_free(s);
+		else if (s->state == SEAT_HUNG) /* restarted by whoever minds it */
 			seat_close(s, true);
 	}
 }
@@ -655,7 +724,8 @@ void container_end(struct fake_container *c)
 	event_stop(&c->world->sim->schedule, &c->change);
 	list_for_each_safe (n, &c->seats) {
 		struct seat *s = CONTAINER_OF(n, struct seat, node);
-		wire_close(s->end, false);
+		if (!s->gone)
+			wire_close(s->end, false);
 		seat_free(s);
 	}
 }

@@ -26,7 +26,7 @@ struct fake_container {
 	enum mood mood;
 	uint8_t pool;
 	uint32_t index, slots;
-	uint32_t in_flight, most_in_flight;
+	uint32_t in_flight;
 };
 
 void container_begin(struct fake_container *c, struct world *w, uint32_t pool, uint32_t index);

@@ -428,6 +428,11 @@ bool io_sim_turn(struct io_sim *sim, uint64_t until_us)
 	return true;
 }
 
+void io_sim_sleep(struct io_sim *sim, uint64_t us)
+{
+	advance(sim, sim->io.now_us + us);
+}
+
 void io_sim_set_clock(struct io_sim *sim, int64_t by_us)
 {
 	sim->io.wall_us += (uint64_t)by_us;

@@ -63,5 +63,8 @@ bool io_sim_turn(struct io_sim *sim, uint64_t until_us);
 /* A client's connection to the listener with this port. */
 struct wire_end *io_sim_connect(struct io_sim *sim, uint16_t port, const struct wire_ops *ops, void *owner);
 
+/* Nothing runs for a while; what was due in it is due at once. */
+void io_sim_sleep(struct io_sim *sim, uint64_t us);
+
 /* The calendar's clock is set: wall_us moves by so much. */
 void io_sim_set_clock(struct io_sim *sim, int64_t by_us);

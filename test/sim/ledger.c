@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* What reaches Berth later than it happened may be the reason of an answer for so long. */
-enum { GRACE_US = 2 * 1000 * 1000 };
+enum { GRACE_US = 2 * 1000 * 1000, SLACK_US = 100 * 1000 };
 
 void ledger_init(struct ledger *l)
 {
@@ -106,6 +106,8 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 	const struct pool_watch *watch = &w->oracle.pools[r->pool];
 	uint64_t took_us = world_now_us(w) - r->started_us;
 	bool for_pool = r->kind == ASK_PLAIN || r->kind == ASK_SUBMIT || r->kind == ASK_BAD;
+	bool is_job = r->kind == ASK_SUBMIT || r->async;
+	bool about_job = r->kind >= ASK_POLL && r->kind <= ASK_EVENTS;
 	switch (p) {
 	case PROBLEM_REQUEST_TIMEOUT:
 		return r->stalled || r->sent_us == UINT64_MAX || took_us >= s->client_head_us ||
@@ -114,9 +116,10 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 		return r->kind == ASK_RESULT;
 	case PROBLEM_NOT_FOUND: /* a job that is not kept any more */
 	case PROBLEM_GONE:      /* or its result */
-		return (r->kind == ASK_POLL || r->kind == ASK_RESULT) && !w->plan.calm;
+		return r->cancelled ||
+			(about_job && (!w->plan.calm || ledger_at(&w->ledger, r->job)->cancelled));
 	case PROBLEM_STORAGE_FULL:
-		return r->kind == ASK_SUBMIT && !w->plan.calm;
+		return is_job && !w->plan.calm;
 	case PROBLEM_JOB_FAILED:
 		return was(r, watch->trouble_us) || was(r, w->oracle.refused_us) ||
 			took_us >= least_timeout_us(ps) || r->answer_bytes > s->jobs_max_result_bytes ||
@@ -134,8 +137,9 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 	case PROBLEM_NO_CONTAINER:
 		return for_pool && was(r, watch->hopeless_us);
 	case PROBLEM_OVERLOADED:
-		return was(r, w->oracle.refused_us) || judge_crowd(w) ||
-			(r->kind == ASK_SUBMIT && !w->plan.calm);
+		return was(r, w->oracle.refused_us) || judge_crowd(w) || (is_job && !w->plan.calm);
+	case PROBLEM_CLIENT_LIMIT:
+		return judge_crowd(w);
 	case PROBLEM_SHUTTING_DOWN:
 		return w->draining;
 	case PROBLEM_UPSTREAM_TIMEOUT:
@@ -163,6 +167,9 @@ bool judge_cut(struct world *w, uint32_t token, bool some_answer)
 	uint64_t took_us = world_now_us(w) - r->started_us;
 	bool fair = w->draining || r->stalled || was(r, w->oracle.refused_us) ||
 		took_us >= s->client_send_us || judge_crowd(w);
+	/* the connection's idle time is over, and the request crosses that on the way */
+	fair |= r->idled_us + SLACK_US >= s->client_idle_us || was(r, w->oracle.slept_us);
+	fair |= r->kind == ASK_EVENTS; /* its job's end was forgotten before it could be told */
 	if (some_answer)
 		fair |= (was(r, w->oracle.pools[r->pool].trouble_us) && !(r->answered && !r->harmed)) ||
 			took_us >= least_timeout_us(ps);
@@ -175,11 +182,12 @@ void judge_delivery(struct world *w, uint32_t token)
 	const struct pool_settings *ps = &w->plan.pools[r->pool];
 	enum retry_rule rule = ps->retry;
 	bool idempotent = http_method_is_idempotent((enum http_method)r->method);
-	if (r->deliveries == 0)
+	if (r->deliveries == 0 || r->bounced)
 		return;
-	if (r->kind == ASK_SUBMIT) { /* at most once, or at least once */
+	if (r->kind == ASK_SUBMIT) /* at most once, or at least once */
 		rule = ps->job_retry == JOB_RETRY_NEVER ? RETRY_NEVER : RETRY_ALWAYS;
-	}
+	else if (r->async && ps->job_retry != JOB_RETRY_NEVER) /* it may have become a job */
+		rule = RETRY_ALWAYS;
 	VERIFY(w, rule != RETRY_NEVER, "token %u is delivered again although the pool forbids it", token);
 	VERIFY(w, r->harmed, "token %u is delivered again although nothing was wrong", token);
 	VERIFY(w, rule == RETRY_ALWAYS || idempotent || r->maybe_stale,

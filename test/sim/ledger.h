@@ -20,6 +20,8 @@ enum ask_kind {
 	ASK_SUBMIT, /* becomes a job */
 	ASK_POLL,   /* a job's state */
 	ASK_RESULT, /* a job's result */
+	ASK_CANCEL, /* a job's end */
+	ASK_EVENTS, /* what becomes of a job, as it comes */
 	ASK_OWN,    /* another resource of Berth's */
 	ASK_BAD,    /* breaks a rule; nothing of it reaches a container */
 };
@@ -36,8 +38,9 @@ enum fate {
 struct record {
 	uint64_t started_us; /* when its client began to send it */
 	uint64_t sent_us;    /* when the last byte had left the client; UINT64_MAX: not yet */
+	uint64_t idled_us;   /* its connection, before it */
 	uint32_t body_bytes; /* of the request */
-	uint32_t job;        /* ASK_POLL, ASK_RESULT: the token of the job's own request */
+	uint32_t job;        /* ASK_POLL to ASK_EVENTS: the token of the job's own request */
 	uint16_t status;     /* ASK_OWN, ASK_BAD: what must be answered */
 	uint8_t kind;        /* enum ask_kind */
 	uint8_t method;      /* enum http_method, as the client sends it */
@@ -48,12 +51,16 @@ struct record {
 	bool has_body;     /* which may be empty, if it is chunked */
 	bool stalled;      /* its client stops sending it */
 	bool max_wait;     /* it sets a limit to its wait */
+	bool async;        /* ASK_PLAIN: it may become a job */
+	bool waits;        /* … if the answer is not there within a second */
+	bool cancelled;    /* as a job */
 	bool acknowledged; /* ASK_SUBMIT: the client has its 200 */
 	/* of its last delivery */
 	uint8_t deliveries; /* heads of it that containers have read */
 	bool whole;         /* the container has read all of it */
 	bool answered;      /* the container has sent a whole answer that keeps the rules */
 	bool harmed;        /* the container did something that may cost the answer */
+	bool bounced;       /* the container has said busy */
 	bool maybe_stale;   /* it ended so that Berth may think that it never arrived */
 	bool answer_empty;  /* 204, 304 or to a HEAD */
 	uint16_t answer_status;

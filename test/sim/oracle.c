@@ -13,14 +13,35 @@ enum {
 
 void oracle_begin(struct world *w)
 {
-	struct reactor *r = w->reactor;
-	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
-		for (uint32_t i = 0; i < r->n_routes; i++) {
-			if (r->routes[i]->settings == &w->plan.pools[k])
-				w->oracle.pools[k] =
-					(struct pool_watch){ .route = r->routes[i], .next_number = 1 };
+	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++)
+		w->oracle.pools[k].next_number = 1;
+	oracle_follow(w);
+}
+
+void oracle_follow(struct world *w)
+{
+	const struct settings *s = w->reactor->settings;
+	for (uint32_t k = 0; k < s->n_pools; k++) {
+		for (uint32_t i = 0; i < w->reactor->n_routes; i++) {
+			if (w->reactor->routes[i]->settings == &s->pools[k])
+				w->oracle.pools[k].route = w->reactor->routes[i];
 		}
 	}
+}
+
+void oracle_slept(struct world *w)
+{
+	struct oracle *o = &w->oracle;
+	uint64_t now_us = world_now_us(w);
+	o->slept_us = now_us;
+	for (uint32_t k = 0; k < PLAN_POOLS; k++) {
+		struct pool_watch *pw = &o->pools[k];
+		pw->full_us = pw->full_us ? now_us : 0;
+		pw->hopeless_us = pw->trouble_us =
+			now_us; /* its time-outs are over, whatever containers do */
+	}
+	o->refused_us = o->refused_us ? now_us : 0;
+	o->turned_away_us = o->turned_away_us ? now_us : 0;
 }
 
 void oracle_trouble(struct world *w, uint32_t pool)
@@ -55,19 +76,27 @@ static uint64_t first_patient(const struct pool_watch *pw, const struct pool *p,
 	return first;
 }
 
+static struct container_watch *watch_of(struct pool_watch *pw, const struct container *c)
+{
+	struct container_watch *cw = &pw->containers[c->id % ORACLE_CONTAINERS];
+	if (cw->id != c->id)
+		*cw = (struct container_watch){ .id = c->id };
+	return cw;
+}
+
 static void check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
 {
 	uint64_t patient = order_len(&p->queue) ? first_patient(pw, p, world_now_us(w)) : UINT64_MAX;
-	uint32_t at = 0;
 	for (uint32_t i = 0; i < p->n_containers; i++) {
 		struct container *c = p->containers[i];
-		for (uint32_t k = 0; k < c->n_slots; k++, at++) {
+		struct container_watch *cw = watch_of(pw, c);
+		for (uint32_t k = 0; k < c->n_slots; k++) {
 			const struct ticket *t = c->slot[k].ticket;
 			uint64_t number = t ? t->number : 0;
-			VERIFY(w, number == pw->on_slot[at] || number < patient,
+			VERIFY(w, number == cw->on_slot[k] || number < patient,
 				"I4: number %llu runs while %llu waits", (unsigned long long)number,
 				(unsigned long long)patient);
-			pw->on_slot[at] = number;
+			cw->on_slot[k] = number;
 		}
 	}
 	pw->n_returned = 0;
@@ -117,14 +146,16 @@ static void note_reasons(struct world *w, struct pool_watch *pw, const struct po
 	if (pw->waiting + p->reserved + admitted >= l->queue_max || order_len(&p->queue) >= l->queue_max ||
 		l->queue_max_bytes <= 1 << 20)
 		pw->full_us = now_us;
-	uint32_t down = 0, all = 0;
+	/* each is down now, or was at the end of the last turn: all may have been at once */
+	bool hopeless = true;
 	for (uint32_t i = 0; i < p->n_containers; i++) {
-		all |= 1u << i;
-		down |= (uint32_t)(p->containers[i]->state == CONTAINER_DOWN) << i;
+		struct container_watch *cw = watch_of(pw, p->containers[i]);
+		bool down = p->containers[i]->state == CONTAINER_DOWN;
+		hopeless &= down || cw->down;
+		cw->down = down;
 	}
-	if ((down | pw->down) == all)
+	if (hopeless)
 		pw->hopeless_us = now_us;
-	pw->down = down;
 }
 
 static void note_refusals(struct world *w)

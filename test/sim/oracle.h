@@ -14,17 +14,23 @@
 struct world;
 struct route;
 
-enum { ORACLE_SLOTS = PLAN_CONTAINERS * 4, ORACLE_RETURNED = 16 };
+enum { ORACLE_CONTAINERS = 64, ORACLE_SLOTS = 4, ORACLE_RETURNED = 16 };
+
+/* What a container looked like at the end of the last turn. */
+struct container_watch {
+	uint32_t id; /* 0: none */
+	bool down;
+	uint64_t on_slot[ORACLE_SLOTS]; /* number of the ticket on each slot; 0: none */
+};
 
 /* What a pool looked like at the end of the last turn. */
 struct pool_watch {
 	struct route *route; /* borrowed */
 	uint64_t next_number, started;
-	uint64_t on_slot[ORACLE_SLOTS];     /* number of the ticket on each slot; 0: none */
+	struct container_watch containers[ORACLE_CONTAINERS]; /* by their ids */
 	uint64_t returned[ORACLE_RETURNED]; /* numbers of those that wait again, the first so many */
 	uint32_t n_returned;
 	uint32_t waiting;
-	uint32_t down; /* bit i: container i was down */
 	/* When these were last so, and may have been the reason of an answer. */
 	uint64_t full_us, hopeless_us, trouble_us;
 };
@@ -34,11 +40,18 @@ struct oracle {
 	uint64_t refused;    /* budget.refused */
 	uint64_t refused_us; /* when it last rose, or a file failed */
 	uint64_t disk_failures;
+	uint64_t slept_us;                    /* when the machine slept last */
 	uint64_t turned_away, turned_away_us; /* metrics.refused_connections, and when it last rose */
 };
 
 void oracle_begin(struct world *w);
 void oracle_turn(struct world *w);
+
+/* Pools may have come and gone. */
+void oracle_follow(struct world *w);
+
+/* Time has passed in which nothing could happen: reasons are as fresh as before. */
+void oracle_slept(struct world *w);
 
 /* A container of this pool has given Berth a reason to fail a request. */
 void oracle_trouble(struct world *w, uint32_t pool);

@@ -61,6 +61,14 @@ static void draw_pool(struct plan *p, struct rand *r, uint32_t index)
 	ps->queue_max_bytes = coin(r) ? 256u << 20 : spread(r, 1 << 10, 1 << 20);
 	ps->queue_max_wait_us = spread(r, 200 * MS, 20 * SECOND);
 	ps->retry = (enum retry_rule)rand_below(r, 3);
+	if (coin(r)) {
+		ps->busy_status = 503;
+		ps->busy_header = "Berth-Busy";
+	}
+	if (coin(r)) {
+		ps->on_leave = coin(r) ? LEAVE_CLOSE : LEAVE_FINISH;
+		ps->idle_probe = (struct idle_probe_settings){ "/idle", coin(r) ? "idle" : NULL };
+	}
 	ps->job_retry = (enum job_retry)rand_below(r, 2);
 	ps->job_attempts = between(r, 1, 5);
 	ps->job_ttl_us = coin(r) ? 0 : spread(r, SECOND, 30 * SECOND);
@@ -92,6 +100,7 @@ static void draw_settings(struct plan *p, struct rand *r)
 	for (uint32_t i = 0; i < s->n_pools; i++)
 		draw_pool(p, r, i);
 	s->max_connections = coin(r) ? 1000 : between(r, 1, 64);
+	s->max_connections_per_address = between(r, 0, 3) ? 0 : between(r, 1, 4);
 	s->max_head_bytes = spread(r, 1 << 10, 16 << 10);
 	s->body_memory_bytes = spread(r, 1 << 10, 1 << 20);
 	s->max_body_bytes = 8 << 20;
@@ -117,6 +126,7 @@ static void calm_settings(struct plan *p)
 {
 	struct settings *s = &p->settings;
 	s->max_connections = 1000;
+	s->max_connections_per_address = 0;
 	s->memory_limit_bytes = s->spool_max_bytes = 1u << 30;
 	s->jobs_max = 10000;
 	s->jobs_max_records = 10000;
@@ -173,7 +183,10 @@ static void draw_client(struct client_plan *c, struct rand *r, bool bulky)
 		.expect_ppm = some(r, 300000),
 		.close_ppm = some(r, 200000),
 		.submit_ppm = some(r, 500000),
+		.async_ppm = some(r, 300000),
 		.own_ppm = some(r, 100000),
+		.cancel_ppm = some(r, 200000),
+		.events_ppm = some(r, 300000),
 		.drip_ppm = some(r, 200000),
 		.drip_piece_max = spread(r, 1, 4000),
 		.drip_pause_max_us = spread(r, 10, 5 * MS),
@@ -210,6 +223,7 @@ static void draw_container(struct container_plan *c, struct rand *r, bool bulky)
 		.empty_ppm = some(r, 100000),
 		.status_ppm = some(r, 200000),
 		.close_ppm = some(r, 200000),
+		.busy_ppm = some(r, 300000),
 		.drip_ppm = some(r, 200000),
 		.drip_piece_max = bulky ? 64 << 10 : spread(r, 1, 4000),
 		.drip_pause_max_us = spread(r, 10, 2 * MS),
@@ -236,6 +250,32 @@ static void draw_container_faults(struct container_plan *c, struct rand *r)
 	c->probe_odd_ppm = some(r, 500000);
 }
 
+/* ---- another configuration ---- */
+
+static void draw_other_pool(struct plan *p, struct rand *r, uint32_t index)
+{
+	const struct pool_settings *first = &p->pools[index];
+	struct pool_settings *ps = &p->other_pools[index];
+	*ps = *first;
+	ps->containers = p->other_containers[index];
+	ps->n_containers = 0;
+	for (uint32_t i = 0; i < first->n_containers; i++) {
+		if (coin(r) || (i + 1 == first->n_containers && ps->n_containers == 0))
+			ps->containers[ps->n_containers++] = first->containers[i];
+	}
+	if (between(r, 0, 3) == 0)
+		ps->slots = between(r, 1, 4);
+	ps->queue_max = coin(r) ? first->queue_max : spread(r, 1, 64);
+}
+
+static void draw_other(struct plan *p, struct rand *r)
+{
+	p->other = p->settings;
+	p->other.pools = p->other_pools;
+	for (uint32_t i = 0; i < p->settings.n_pools; i++)
+		draw_other_pool(p, r, i);
+}
+
 void plan_draw(struct plan *p, struct rand *r)
 {
 	bool bulky = rand_below(r, 200) == 0;
@@ -248,16 +288,23 @@ void plan_draw(struct plan *p, struct rand *r)
 	p->grain_us = 1u << between(r, 0, 8);
 	p->disk_min_us = spread(r, 1, MS);
 	p->disk_max_us = p->disk_min_us + spread(r, 1, 20 * MS);
+	if (rand_below(r, 4) == 0)
+		p->reload_ppm = spread(r, 1000, 100000);
 	if (p->calm) {
 		calm_settings(p);
 		p->client_wire.reset_drops_ppm = p->container_wire.reset_drops_ppm = 0;
+		draw_other(p, r);
+		for (uint32_t i = 0; i < PLAN_POOLS; i++)
+			p->other_pools[i].queue_max = 10000;
 		return;
 	}
+	draw_other(p, r);
 	if (coin(r))
 		draw_client_faults(&p->client, r);
 	if (coin(r))
 		draw_container_faults(&p->container, r);
 	p->disk_fail_ppm = some(r, 100000);
 	p->clock_jump_ppm = some(r, 20000);
+	p->sleep_ppm = rand_below(r, 4) ? 0 : spread(r, 1000, 20000);
 	p->drain_at = rand_below(r, 10) ? 0 : between(r, 1, p->client.exchanges);
 }

@@ -22,7 +22,8 @@ struct client_plan {
 	/* what is asked, of each exchange */
 	uint32_t body_ppm, body_max, big_body_ppm, big_body_max;
 	uint32_t chunked_ppm, pipeline_ppm, old_ppm, head_ppm, expect_ppm, close_ppm, max_wait_ppm;
-	uint32_t submit_ppm, own_ppm, bad_ppm;
+	uint32_t submit_ppm, async_ppm, own_ppm, bad_ppm;
+	uint32_t cancel_ppm, events_ppm; /* of what is asked about a job */
 	/* how */
 	uint32_t drip_ppm, drip_piece_max, drip_pause_max_us; /* the request comes in pieces */
 	uint32_t stall_ppm;                                   /* its rest never comes */
@@ -40,6 +41,7 @@ struct container_plan {
 	uint32_t close_ppm;      /* says Connection: close and does it */
 	uint32_t idle_close_ppm; /* closes an idle connection a while after an answer … */
 	uint32_t idle_close_max_us;
+	uint32_t busy_ppm; /* says that it is busy, where the pool knows how */
 	uint32_t drip_ppm, drip_piece_max, drip_pause_max_us;
 	/* ways that are not */
 	uint32_t close_first_ppm, cut_ppm, nonsense_ppm, bad_chunk_ppm, extra_ppm, hang_ppm;
@@ -56,6 +58,9 @@ struct plan {
 	struct settings settings;
 	struct pool_settings pools[PLAN_POOLS];
 	struct container_settings containers[PLAN_POOLS][PLAN_CONTAINERS];
+	struct settings other;
+	struct pool_settings other_pools[PLAN_POOLS];
+	struct container_settings other_containers[PLAN_POOLS][PLAN_CONTAINERS];
 	struct io_addr listen;
 	struct client_plan client;
 	struct container_plan container;
@@ -63,6 +68,8 @@ struct plan {
 	uint32_t grain_us;
 	uint32_t disk_min_us, disk_max_us, disk_fail_ppm;
 	uint32_t clock_jump_ppm; /* the calendar's clock is set, of the exchanges */
+	uint32_t sleep_ppm;      /* the machine sleeps for a while, likewise */
+	uint32_t reload_ppm;     /* the configuration changes between settings and the other ones, likewise */
 	uint32_t drain_at;       /* exchanges until the gateway is told to drain; 0: it is not */
 	bool calm;               /* nothing goes wrong: every request has its answer */
 };

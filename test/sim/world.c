@@ -137,6 +137,25 @@ static uint64_t patience_us(const struct world *w)
 	return world_now_us(w) + UINT64_C(300) * SECOND;
 }
 
+static void reload(struct world *w)
+{
+	char error[256];
+	w->reloaded = !w->reloaded;
+	TRACE(w, "the configuration is reloaded: the %s one", w->reloaded ? "other" : "first");
+	bool ok = reactor_reload(
+		w->reactor, w->reloaded ? &w->plan.other : &w->plan.settings, error, sizeof error);
+	VERIFY(w, ok, "%s", error);
+	oracle_follow(w);
+}
+
+/* The machine does, and all clocks go on. */
+static void sleep_for(struct world *w, uint64_t us)
+{
+	TRACE(w, "the machine sleeps for %.1f s", (double)us / SECOND);
+	io_sim_sleep(w->sim, us);
+	oracle_slept(w);
+}
+
 /* What happens to the gateway itself. */
 static void disturb(struct world *w, uint32_t exchanges)
 {
@@ -146,6 +165,10 @@ static void disturb(struct world *w, uint32_t exchanges)
 		w->draining = true;
 		reactor_drain(w->reactor);
 	}
+	if (p->reload_ppm && rand_chance(&w->rand, p->reload_ppm))
+		reload(w);
+	if (p->sleep_ppm && rand_chance(&w->rand, p->sleep_ppm))
+		sleep_for(w, rand_below(&w->rand, UINT64_C(100) * SECOND));
 	if (p->clock_jump_ppm && rand_chance(&w->rand, p->clock_jump_ppm))
 		io_sim_set_clock(w->sim,
 			(int64_t)rand_below(&w->rand, UINT64_C(7200) * SECOND) - INT64_C(3600) * SECOND);
@@ -202,6 +225,8 @@ static void run_to_quiet(struct world *w)
 {
 	uint64_t until_us = world_now_us(w) + quiet_us(w);
 	TRACE(w, "all clients are gone");
+	if (w->reloaded)
+		reload(w);
 	if (!w->at_peace)
 		calm_containers(w);
 	while (!oracle_is_quiet(w) && io_sim_turn(w->sim, until_us))

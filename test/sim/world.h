@@ -41,6 +41,7 @@ struct world {
 	struct event more_clients; /* those that were turned away come again */
 	uint32_t exchanges_left;
 	bool draining; /* the gateway has been told to */
+	bool reloaded; /* it has the plan's other settings */
 	bool at_peace; /* containers do nothing wrong any more */
 	struct open_job jobs[WORLD_JOBS];
 	uint32_t n_jobs;
