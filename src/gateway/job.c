@@ -30,7 +30,7 @@ static struct job **bucket(const struct jobs *j, const struct store_id *id)
 struct job *jobs_find(struct jobs *j, const struct store_id *id)
 {
 	struct job *job = *bucket(j, id);
-	while (job && memcmp(&job->id, id, sizeof *id) != 0)
+	while (job && (job->over || memcmp(&job->id, id, sizeof *id) != 0))
 		job = job->next;
 	return job;
 }
@@ -124,8 +124,8 @@ static void on_ended(void *owner, const struct store_reply *reply)
 	if (reply->err == 0 || reply->err == -EALREADY) /* the first final state wins */
 		job->state = (uint8_t)reply->state;
 	job->changes++;
+	job->over = true; /* who asks from now on, asks the store */
 	watch_job_over(job);
-	job->over = true;
 	if (!job->loading)
 		forget_job(j, job);
 }
