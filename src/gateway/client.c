@@ -201,6 +201,8 @@ static void after_flush(struct client *c)
 static void on_outbox_ready(struct buffer *b)
 {
 	struct client *c = CONTAINER_OF(b, struct outbox, buffer)->client;
+	if (c->phase == CLIENT_DEAD)
+		return; /* in this turn */
 	if (flush(c))
 		after_flush(c);
 }

@@ -195,6 +195,7 @@ void exchange_bury(struct exchange *ex)
 	CHECK(!list_linked(&ex->node) && !ex->upstream && ex->ticket.state != TICKET_WAITING);
 	if (ex->client)
 		ex->client->exchange = NULL;
+	ex->client = NULL;
 	list_push_back(&reactor_of(ex)->dead_exchanges, &ex->node);
 }
 
