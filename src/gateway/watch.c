@@ -110,6 +110,8 @@ static void store_problem(struct watch *w, int err)
 		problem(w, PROBLEM_STORAGE_FULL,
 			"the store has no room for another job at the moment; synchronous requests are "
 			"served as ever");
+	else if (err == -ENOMEM)
+		problem(w, PROBLEM_OVERLOADED, "as much is kept in memory as memory_limit allows");
 	else
 		problem(w, PROBLEM_INTERNAL, "the store does not answer");
 }
@@ -332,6 +334,8 @@ static void on_reply(void *owner, const struct store_reply *reply)
 {
 	struct watch *w = owner;
 	w->asking = false;
+	if (w->kind == WATCH_RESULT)
+		w->reactor->jobs.asked_bytes -= RESULT_PIECE;
 	if (!w->client) {
 		retire(w);
 		return;
@@ -384,6 +388,21 @@ static void on_reply(void *owner, const struct store_reply *reply)
 	}
 }
 
+/* A piece of a result, which the client is sent from memory. At memory_limit no new one is begun. */
+static int ask_result(struct watch *w)
+{
+	struct jobs *j = &w->reactor->jobs;
+	struct budget *budget = &w->reactor->budget;
+	if (!w->begun && budget->memory_used + j->asked_bytes + RESULT_PIECE > budget->memory_max) {
+		budget->refused++;
+		return -ENOMEM;
+	}
+	int err = store_read(j->store, &w->id, w->at, RESULT_PIECE, on_reply, w);
+	if (err == 0)
+		j->asked_bytes += RESULT_PIECE;
+	return err;
+}
+
 void watch_ask(struct watch *w)
 {
 	struct store *s = w->client->reactor->jobs.store;
@@ -395,7 +414,7 @@ void watch_ask(struct watch *w)
 		err = store_get(s, &w->id, on_reply, w);
 		break;
 	case WATCH_RESULT:
-		err = store_read(s, &w->id, w->at, RESULT_PIECE, on_reply, w);
+		err = ask_result(w);
 		break;
 	case WATCH_CANCEL:
 		err = store_remove(s, &w->id, on_reply, w);
