@@ -169,11 +169,14 @@ bool judge_cut(struct world *w, uint32_t token, bool some_answer)
 		took_us >= s->client_send_us || judge_crowd(w);
 	/* the connection's idle time is over, and the request crosses that on the way */
 	fair |= r->idled_us + SLACK_US >= s->client_idle_us || was(r, w->oracle.slept_us);
-	fair |= r->kind == ASK_EVENTS; /* its job's end was forgotten before it could be told */
+	/* the job's end, or the rest of its result, was forgotten before it could be told */
+	bool forgotten = r->kind == ASK_EVENTS || r->kind == ASK_RESULT;
+	bool deleted = forgotten && ledger_at(&w->ledger, r->job)->cancelled;
+	fair |= forgotten;
 	if (some_answer)
 		fair |= (was(r, w->oracle.pools[r->pool].trouble_us) && !(r->answered && !r->harmed)) ||
 			took_us >= least_timeout_us(ps);
-	return fair && !w->plan.calm;
+	return fair && (!w->plan.calm || deleted);
 }
 
 void judge_delivery(struct world *w, uint32_t token)

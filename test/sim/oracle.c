@@ -3,6 +3,7 @@
 #include "gateway/backend.h"
 #include "gateway/client.h"
 #include "gateway/exchange.h"
+#include "gateway/watch.h"
 #include "world.h"
 
 enum {
@@ -181,6 +182,7 @@ static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
 	list_for_each (n, &r->clients) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
 		bytes += c->early.cap + (c->out && c->out->buffer.window ? WINDOW_BYTES : 0);
+		bytes += c->watch && c->watch->begun ? RESULT_BYTES : 0;
 	}
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		const struct pool *p = &r->routes[i]->pool;

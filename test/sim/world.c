@@ -112,6 +112,7 @@ static void begin(struct world *w, uint32_t exchanges)
 	ledger_init(&w->ledger);
 	list_init(&w->clients);
 	w->sim = io_sim_create(&world_ops, w, &w->rand, p->grain_us);
+	w->began_us = world_now_us(w);
 	w->sim->client_traits = p->client_wire;
 	w->sim->container_traits = p->container_wire;
 	w->sim->disk.delay_min_us = p->disk_min_us;
@@ -193,14 +194,18 @@ static void run_clients(struct world *w)
 	uint64_t until_us = patience_us(w);
 	while ((w->clients.len || event_is_set(&w->more_clients)) && !w->sim->io.stopped) {
 		bool goes_on = io_sim_turn(w->sim, until_us);
-		VERIFY(w, goes_on, "%u clients wait and nothing happens", w->clients.len);
+		VERIFY(w, goes_on || !w->at_peace, "%u clients wait and nothing happens", w->clients.len);
+		if (!goes_on ||
+			(!w->exchanges_left &&
+				!w->at_peace)) { /* containers that die all the time do nothing */
+			calm_containers(w);
+			until_us = patience_us(w);
+		}
 		if (w->ledger.n != seen) {
 			seen = w->ledger.n;
 			until_us = patience_us(w);
 			disturb(w, seen);
 		}
-		if (!w->exchanges_left && !w->at_peace)
-			calm_containers(w);
 	}
 }
 
@@ -243,7 +248,7 @@ static void run_to_quiet(struct world *w)
 static void end(struct world *w)
 {
 	w->tally->turns += w->sim->turns;
-	w->tally->simulated_us += w->sim->io.now_us - w->reactor->started_us;
+	w->tally->simulated_us += world_now_us(w) - w->began_us;
 	for (uint32_t i = 0; i < w->reactor->n_routes; i++)
 		w->tally->retries += w->reactor->routes[i]->metrics.retries;
 	clients_end(w);

@@ -37,6 +37,7 @@ struct world {
 	struct ledger ledger;
 	struct oracle oracle;
 	struct fake_container containers[PLAN_POOLS][PLAN_CONTAINERS];
+	uint64_t began_us;
 	struct list clients;
 	struct event more_clients; /* those that were turned away come again */
 	uint32_t exchanges_left;
