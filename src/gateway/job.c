@@ -99,6 +99,14 @@ static void forget_job(struct jobs *j, struct job *job)
 	objpool_put(&j->reactor->job_pool, job);
 }
 
+/* It is over; the store may still owe it an answer. */
+static void forget_when_told(struct job *job)
+{
+	job->over = true;
+	if (!job->loading && !job->claims)
+		forget_job(job->table, job);
+}
+
 static void touch(struct jobs *j);
 
 /* ---- its end ---- */
@@ -126,8 +134,7 @@ static void on_ended(void *owner, const struct store_reply *reply)
 	job->changes++;
 	job->over = true; /* who asks from now on, asks the store */
 	watch_job_over(job);
-	if (!job->loading)
-		forget_job(j, job);
+	forget_when_told(job);
 }
 
 static int call_store(struct job *job)
@@ -273,6 +280,11 @@ static void on_claimed(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
 	struct exchange *ex = job->exchange;
+	job->claims--;
+	if (job->over) {
+		forget_when_told(job);
+		return;
+	}
 	if (!ex || !ex->claiming)
 		return;
 	ex->claiming = false;
@@ -294,6 +306,7 @@ bool job_running(struct job *job)
 	int err = store_claim(j->store, &job->id, ex->ticket.attempts, container, job->started_us,
 		never ? on_claimed : NULL, job);
 	ex->claiming = never && err == 0;
+	job->claims += ex->claiming;
 	watch_job_news(job, NULL);
 	return !ex->claiming;
 }
@@ -314,18 +327,17 @@ void job_queued_again(struct job *job, const char *reason)
 static void on_enqueued(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
-	struct jobs *j = job->table;
 	struct exchange *ex = job->exchange;
 	job->committed = reply->err == 0;
 	free(job->head);
 	job->head = NULL;
 	if (reply->err < 0) {
 		watch_job_refused(job, reply);
-		if (ex) {
-			let_go(job);
-			exchange_drop(ex);
-		}
-		forget_job(j, job);
+		if (!ex)
+			return; /* its end is on its way, and will be told */
+		let_go(job);
+		exchange_drop(ex);
+		forget_when_told(job);
 		return;
 	}
 	if (!ex)
@@ -492,7 +504,7 @@ static void on_loaded(void *owner, const struct store_reply *reply)
 	struct exchange *ex = job->exchange;
 	job->loading = false;
 	if (job->over) {
-		forget_job(job->table, job);
+		forget_when_told(job);
 		return;
 	}
 	if (!ex || !ex->ticket.unready)

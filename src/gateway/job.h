@@ -44,7 +44,8 @@ struct job {
 	uint8_t state;                   /* enum store_state; the end's while it is on its way */
 	bool committed;
 	bool loading;   /* its request is being read back */
-	bool over;      /* it goes once that has come */
+	uint8_t claims; /* of its start that the store has not answered */
+	bool over;      /* it goes once these have come */
 	bool stuck;     /* its end could not be stored: tried again */
 	bool cancelled; /* the end that is on its way is a client's wish */
 	char *head;     /* owned; the stored head, until it is committed */
