@@ -122,7 +122,7 @@ static void note_position(struct world *w, const struct pool_watch *pw, const st
 {
 	struct ticket *entered = NULL;
 	uint32_t n = 0, rank = 0, at = 0;
-	if (p->started != pw->started || order_len(&p->queue) != pw->waiting + 1)
+	if (p->started != pw->started || order_len(&p->queue) + p->reserved != pw->waiting)
 		return;
 	for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
 		at++;
@@ -143,8 +143,10 @@ static void note_reasons(struct world *w, struct pool_watch *pw, const struct po
 {
 	const struct pool_limits *l = &p->limits;
 	uint64_t now_us = world_now_us(w), admitted = p->next_number - pw->next_number;
-	/* in the course of the turn as many may have waited; a request is told off for its head's sake too */
-	if (pw->waiting + p->reserved + admitted >= l->queue_max || order_len(&p->queue) >= l->queue_max ||
+	uint64_t returned = pw->route->metrics.retries - pw->retries;
+	/* as many may have waited in the course of the turn; a request is told off for its head's sake too */
+	if (pw->waiting + admitted + returned >= l->queue_max ||
+		order_len(&p->queue) + p->reserved >= l->queue_max ||
 		l->queue_max_bytes <= 1 << 20)
 		pw->full_us = now_us;
 	/* each is down now, or was at the end of the last turn: all may have been at once */
@@ -228,7 +230,8 @@ void oracle_turn(struct world *w)
 		note_reasons(w, pw, p);
 		pw->next_number = p->next_number;
 		pw->started = p->started;
-		pw->waiting = order_len(&p->queue);
+		pw->waiting = order_len(&p->queue) + p->reserved;
+		pw->retries = pw->route->metrics.retries;
 	}
 	note_refusals(w);
 	check_limits(w);

@@ -26,11 +26,11 @@ struct container_watch {
 /* What a pool looked like at the end of the last turn. */
 struct pool_watch {
 	struct route *route; /* borrowed */
-	uint64_t next_number, started;
+	uint64_t next_number, started, retries;
 	struct container_watch containers[ORACLE_CONTAINERS]; /* by their ids */
 	uint64_t returned[ORACLE_RETURNED]; /* numbers of those that wait again, the first so many */
 	uint32_t n_returned;
-	uint32_t waiting;
+	uint32_t waiting; /* those included whose place is kept */
 	/* When these were last so, and may have been the reason of an answer. */
 	uint64_t full_us, hopeless_us, trouble_us;
 };
