@@ -6,6 +6,8 @@
 #include "gateway/watch.h"
 #include "world.h"
 
+#include <string.h>
+
 enum {
 	HEAD_BYTES = 4 * 1024,     /* the longest head of an answer here */
 	WINDOW_BYTES = 256 * 1024, /* of a spool file, in memory */
@@ -79,10 +81,32 @@ static uint64_t first_patient(const struct pool_watch *pw, const struct pool *p,
 
 static struct container_watch *watch_of(struct pool_watch *pw, const struct container *c)
 {
-	struct container_watch *cw = &pw->containers[c->id % ORACLE_CONTAINERS];
-	if (cw->id != c->id)
-		*cw = (struct container_watch){ .id = c->id };
-	return cw;
+	for (uint32_t i = 0; i < ORACLE_CONTAINERS; i++) {
+		struct container_watch *cw = &pw->containers[(c->id + i) % ORACLE_CONTAINERS];
+		if (cw->id == c->id)
+			return cw;
+		if (cw->id == 0) {
+			cw->id = c->id;
+			return cw;
+		}
+	}
+	CHECK(!"more containers than there is room for");
+	return NULL;
+}
+
+/* Forgets the containers that have left. */
+static void sweep_watches(struct pool_watch *pw, const struct pool *p)
+{
+	struct container_watch kept[ORACLE_CONTAINERS] = { 0 };
+	if (p->n_containers == pw->n_containers && p->next_id == pw->next_id)
+		return;
+	for (uint32_t i = 0; i < p->n_containers; i++)
+		kept[i] = *watch_of(pw, p->containers[i]);
+	memset(pw->containers, 0, sizeof pw->containers);
+	for (uint32_t i = 0; i < p->n_containers; i++)
+		*watch_of(pw, p->containers[i]) = kept[i];
+	pw->n_containers = p->n_containers;
+	pw->next_id = p->next_id;
 }
 
 static void check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
@@ -146,8 +170,7 @@ static void note_reasons(struct world *w, struct pool_watch *pw, const struct po
 	uint64_t returned = pw->route->metrics.retries - pw->retries;
 	/* as many may have waited in the course of the turn; a request is told off for its head's sake too */
 	if (pw->waiting + admitted + returned >= l->queue_max ||
-		order_len(&p->queue) + p->reserved >= l->queue_max ||
-		l->queue_max_bytes <= 1 << 20)
+		order_len(&p->queue) + p->reserved >= l->queue_max || l->queue_max_bytes <= 1 << 20)
 		pw->full_us = now_us;
 	/* each is down now, or was at the end of the last turn: all may have been at once */
 	bool hopeless = true;
@@ -225,6 +248,7 @@ void oracle_turn(struct world *w)
 		struct pool_watch *pw = &w->oracle.pools[k];
 		const struct pool *p = &pw->route->pool;
 		pool_check(p);
+		sweep_watches(pw, p);
 		check_order(w, pw, p);
 		note_position(w, pw, p);
 		note_reasons(w, pw, p);

@@ -28,6 +28,7 @@ struct pool_watch {
 	struct route *route; /* borrowed */
 	uint64_t next_number, started, retries;
 	struct container_watch containers[ORACLE_CONTAINERS]; /* by their ids */
+	uint32_t n_containers, next_id;                       /* of those that these are of */
 	uint64_t returned[ORACLE_RETURNED]; /* numbers of those that wait again, the first so many */
 	uint32_t n_returned;
 	uint32_t waiting; /* those included whose place is kept */
