@@ -508,7 +508,8 @@ static void waited(struct client *c)
 	}
 	if (c->watch)
 		watch_timer(c->watch);
-	if (ex && ex->wait_until_us && c->reactor->io->now_us >= ex->wait_until_us && !ex->answering) {
+	bool has_answer = ex && (ex->answering || ex->held); /* its head is here: it is passed on after all */
+	if (ex && ex->wait_until_us && c->reactor->io->now_us >= ex->wait_until_us && !has_answer) {
 		api_wait_is_over(c);
 		return;
 	}
