@@ -89,9 +89,9 @@ class Comparison:
                     self.by_name(self.limited()),
                     lambda proxy: self.steady(proxy, self.options.conns, 0, post=4096))
 
-    def queue(self, test, service_us, conns):
+    def queue(self, test, service_us, conns, slowness=1):
         self.rounds(test, f"service time {service_us} us ± 20 %, {conns} clients", self.by_name(self.limited()),
-                    lambda proxy: self.steady(proxy, conns, service_us))
+                    lambda proxy: self.steady(proxy, conns, service_us, seconds=self.options.seconds * slowness))
 
     def q1ms(self):
         self.queue("q1ms", 1000, self.options.conns)
@@ -100,7 +100,7 @@ class Comparison:
         self.queue("q1ms_512", 1000, 512)
 
     def q10ms(self):
-        self.queue("q10ms", 10000, self.options.conns)
+        self.queue("q10ms", 10000, self.options.conns, slowness=2)
 
     def open_loop(self):
         service_us = 4000

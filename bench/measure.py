@@ -89,9 +89,12 @@ def from_load(load):
 
 
 def from_backend(stats):
-    return {"rps": stats["requests"] / stats["elapsed_us"] * 1e6, "gap_p50_us": stats["gap_p50_us"],
-            "gap_p99_us": stats["gap_p99_us"], "violations": stats["violations"], "leavers_run": stats["leavers"],
-            "slots_in_use": stats["busy_us"] / max(1.0, stats["busy_us"] + stats["idle_us"])}
+    figures = {"rps": stats["requests"] / stats["elapsed_us"] * 1e6, "gap_p50_us": stats["gap_p50_us"],
+               "gap_p99_us": stats["gap_p99_us"], "violations": stats["violations"], "leavers_run": stats["leavers"],
+               "slots_in_use": stats["busy_us"] / max(1.0, stats["busy_us"] + stats["idle_us"])}
+    if stats["violations"]:
+        figures["first_violation"] = stats["first_violation"]
+    return figures
 
 
 def system_calls(backend, proxy, conns, seconds, cpus=None):

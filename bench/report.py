@@ -183,16 +183,17 @@ def details(test, result):
     rows = {name: figures for name, figures in result["rows"].items() if figures}
     base = rows.get(BASE) or (next(iter(rows.values()), None) if test.startswith("growth") else None)
     keys = list(dict.fromkeys(key for figures in rows.values() for row in figures for key in row))
-    body = [[key, *(cell(figures, base, key) for figures in rows.values())] for key in keys if key != "hung"]
+    body = [[key, *(cell(figures, base, key) for figures in rows.values())] for key in keys
+            if key not in ("hung", "first_violation")]
     if "hung" in keys:
         body.append(["hung, runs", *(sum(row.get("hung", 0) for row in figures) for figures in rows.values())])
     return f"\n### {test}: {result['title']} ({result['rounds']} rounds)\n\n" + markdown(["", *rows], body)
 
 
 def violations(results):
-    """Who broke the rule of one slot; nginx, which does not know it, is left out."""
-    return [f"{name} in {test}" for test, result in results.items() for name, rows in result["rows"].items()
-            if name != "nginx" and any(row.get("violations") for row in rows)]
+    """Who broke the rule of one slot, and how; nginx, which does not know it, is left out."""
+    return [f"{name} in {test}: {row.get('first_violation', '')}" for test, result in results.items()
+            for name, rows in result["rows"].items() if name != "nginx" for row in rows if row.get("violations")]
 
 
 def found(command, pattern):

@@ -3,9 +3,9 @@
  *   backend [--free PATH]... PORT|FIRST-LAST...        (all on 127.0.0.1)
  *
  * A request holds its port's slot from its first byte until its answer is handed to the kernel. One that
- * comes while the slot is held is a violation: it is counted, and the first few are described on stderr. A
- * request's arrival is the time at which the kernel queued its bytes (SO_TIMESTAMPNS), so that a backend that
- * is late to run neither blurs the gaps nor hides a violation.
+ * comes while the slot is held is a violation: it is counted, and the first is described. A request's arrival
+ * is the time at which the kernel queued its bytes (SO_TIMESTAMPNS), so that a backend that is late to run
+ * neither blurs the gaps nor hides a violation.
  *
  * Of a request's target: seq=N is its place in an order that is watched, body=N asks for an answer of N
  * bytes, leave marks a client that means to leave before its turn.
@@ -36,7 +36,6 @@ enum {
 	HEAD_MAX = 1 << 15,
 	EVENTS = 256,
 	FREE_PATHS = 8,
-	DESCRIBED = 8, /* violations */
 };
 
 enum state { IDLE, HEAD, BODY, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER, SERVICE, SENDING };
@@ -79,6 +78,7 @@ static int n_free_paths = 1;
 static struct answer small_answer, long_answer;
 static char read_buffer[READ_MAX];
 static struct conn *dead;
+static char first_violation[128];
 static struct {
 	uint64_t seen, max, out_of_order, worst;
 } order;
@@ -169,12 +169,12 @@ static void slot_leave(struct conn *c, uint64_t t)
 
 static void violation(const struct conn *c)
 {
-	static int described;
 	struct port *p = c->port;
 	p->violations++;
-	if (described++ < DESCRIBED)
-		fprintf(stderr, "violation: port %d, %d in flight, %lld ns after the last answer, %s\n",
-			p->number, p->in_flight, (long long)(c->first_ns - p->done_ns), c->target);
+	if (!first_violation[0])
+		snprintf(first_violation, sizeof first_violation,
+			"port %d, %d in flight, %lld ns after the last answer", p->number, p->in_flight,
+			(long long)(c->first_ns - p->done_ns));
 }
 
 static uint64_t argument(const char *target, const char *key, uint64_t otherwise)
@@ -296,6 +296,7 @@ static void reset(void)
 		memset(&p->gap, 0, sizeof p->gap);
 	}
 	memset(&order, 0, sizeof order);
+	first_violation[0] = 0;
 }
 
 static int print_stats(char *to, size_t size)
@@ -315,13 +316,13 @@ static int print_stats(char *to, size_t size)
 	}
 	return snprintf(to, size,
 		"{\"elapsed_us\": %.0f, \"requests\": %lu, \"violations\": %lu, \"in_flight\": %d, "
-		"\"given_up\": %lu, "
-		"\"leavers\": %lu, \"busy_us\": %.0f, \"idle_us\": %.0f, \"gap_mean_us\": %.2f, "
-		"\"gap_p50_us\": %.2f, "
-		"\"gap_p99_us\": %.2f}",
+		"\"given_up\": %lu, \"leavers\": %lu, \"busy_us\": %.0f, \"idle_us\": %.0f, "
+		"\"gap_mean_us\": %.2f, \"gap_p50_us\": %.2f, \"gap_p99_us\": %.2f, \"first_violation\": "
+		"\"%s\"}",
 		(double)(now_ns() - reset_ns) / 1e3, sum.requests, sum.violations, sum.in_flight,
 		sum.given_up, sum.leavers, (double)sum.busy_ns / 1e3, (double)sum.idle_ns / 1e3,
-		hist_mean_us(&sum.gap), hist_percentile_us(&sum.gap, 50), hist_percentile_us(&sum.gap, 99));
+		hist_mean_us(&sum.gap), hist_percentile_us(&sum.gap, 50), hist_percentile_us(&sum.gap, 99),
+		first_violation);
 }
 
 static void control(struct conn *c)
