@@ -95,6 +95,18 @@ bool backend_is_at(const struct backend *b, const struct io_addr *addr)
 	return !strcmp(io_addr_print(&b->settings.addr, true, own), io_addr_print(addr, true, other));
 }
 
+void backend_wait(struct backend *b)
+{
+	b->waiting = true;
+	io_timer_stop(b->route->reactor->io, &b->timer);
+}
+
+void backend_begin(struct backend *b)
+{
+	b->waiting = false;
+	arm(b, b->route->reactor->io->now_us);
+}
+
 void backend_leave(struct backend *b)
 {
 	if (b->leaving)
@@ -113,7 +125,7 @@ void backend_stay(struct backend *b)
 	b->leaving = false;
 	b->route->reactor->n_leaving--;
 	container_drain(b->container, false);
-	if (b->container->state != CONTAINER_UP)
+	if (b->container->state != CONTAINER_UP && !b->waiting)
 		arm(b, b->route->reactor->io->now_us);
 	reactor_changed(b->route->reactor);
 	route_pump(b->route);

@@ -21,6 +21,7 @@ struct backend {
 	struct io_timer timer;       /* the next try or probe */
 	bool warned;                 /* of a probe that is answered 404, 405 or 501 */
 	bool check;                  /* a kept-alive connection has ended: is it still there? */
+	bool waiting;                /* for its address, where one that leaves is still at work */
 	bool leaving;                /* draining, and removed once it is at rest */
 	bool by_hand;                /* added over the admin listener: a reload leaves it */
 	struct upstream upstreams[]; /* by slot: container->n_slots */
@@ -30,6 +31,11 @@ bool backend_is_at(const struct backend *b, const struct io_addr *addr);
 
 /* A container joins the pool; it is tried in the next turn. NULL without memory. */
 struct backend *backend_add(struct route *route, const struct container_settings *settings);
+
+/* Another backend with its address has yet to leave: it is not tried before backend_begin, for else the
+ * container would run more requests than it has slots. */
+void backend_wait(struct backend *b);
+void backend_begin(struct backend *b);
 
 /* It gets nothing new, and is removed at the end of the turn in which it comes to rest. */
 void backend_leave(struct backend *b);

@@ -118,15 +118,14 @@ static bool is_being_left(const struct reactor *r, const struct io_addr *addr)
 bool route_fill(struct route *route)
 {
 	bool ok = true;
-	route->incomplete = false;
 	for (size_t i = 0; i < route->settings->n_containers; i++) {
 		const struct container_settings *cs = &route->settings->containers[i];
 		if (backend_at(route, &cs->addr, false))
 			continue;
-		if (is_being_left(route->reactor, &cs->addr))
-			route->incomplete = true;
-		else
-			ok = backend_add(route, cs) && ok;
+		struct backend *b = backend_add(route, cs);
+		if (b && is_being_left(route->reactor, &cs->addr))
+			backend_wait(b);
+		ok = b && ok;
 	}
 	return ok;
 }
@@ -185,6 +184,19 @@ static bool still_sending(const struct reactor *r)
 	return false;
 }
 
+/* Those whose address is theirs now. */
+static void begin_waiting(struct reactor *r)
+{
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		struct pool *p = &r->routes[i]->pool;
+		for (uint32_t k = 0; k < p->n_containers; k++) {
+			struct backend *b = backend_of(p->containers[k]);
+			if (b->waiting && !is_being_left(r, &b->settings.addr))
+				backend_begin(b);
+		}
+	}
+}
+
 /* Backends that leave go when nothing is in flight there any more; those of a pool that is gone stay until
  * its queue is empty. */
 static void remove_leaving(struct reactor *r)
@@ -203,11 +215,8 @@ static void remove_leaving(struct reactor *r)
 				backend_remove(b);
 		}
 	}
-	for (uint32_t i = 0; r->n_leaving < before && i < r->n_routes; i++) {
-		struct route *route = r->routes[i];
-		if (route->incomplete && !route->gone && !route_fill(route))
-			log_error("out of memory: not all containers have joined");
-	}
+	if (r->n_leaving < before)
+		begin_waiting(r);
 }
 
 static void on_turn_end(struct io *io)

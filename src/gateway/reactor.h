@@ -31,8 +31,7 @@ struct route {
 	struct pool pool;
 	struct route_metrics metrics;
 	struct retry_budget retry_budget;
-	bool gone;       /* not in the configuration any more: serves its queue, takes nothing new */
-	bool incomplete; /* a container waits for its address, where one that leaves is still at work */
+	bool gone; /* not in the configuration any more: serves its queue, takes nothing new */
 };
 
 struct front {
@@ -87,9 +86,7 @@ struct route *reactor_route(struct reactor *r, struct str host, struct str path)
 MUST_USE int reactor_add_route(struct reactor *r, const struct pool_settings *ps);
 void reactor_sort_routes(struct reactor *r);
 
-/* The pool's containers of the configuration that are not there yet join, but for those whose address another
- * backend has that leaves: they join when it is at rest, for else the container would run more requests than
- * it has slots. False without memory. */
+/* The pool's containers of the configuration that are not there yet join. False without memory. */
 bool route_fill(struct route *route);
 
 /* The pool's limits, from its settings. */
