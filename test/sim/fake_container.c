@@ -615,7 +615,7 @@ static void on_act(struct event *e)
 static bool works_on(const struct seat *s)
 {
 	const struct pool_settings *ps = &s->container->world->plan.pools[s->container->pool];
-	return ps->idle_probe.path && s->counted && !s->babbled &&
+	return ps->idle_probe.path && s->token != NO_TOKEN && !s->babbled &&
 		(s->state == SEAT_WORKING || s->state == SEAT_HUNG);
 }
 

@@ -104,7 +104,7 @@ static void draw_settings(struct plan *p, struct rand *r)
 	s->max_head_bytes = spread(r, 1 << 10, 16 << 10);
 	s->body_memory_bytes = spread(r, 1 << 10, 1 << 20);
 	s->max_body_bytes = 8 << 20;
-	s->memory_limit_bytes = coin(r) ? 1u << 30 : spread(r, 256 << 10, 16 << 20);
+	s->memory_limit_bytes = coin(r) ? 1u << 30 : spread(r, 512 << 10, 16 << 20);
 	s->spool_max_bytes = coin(r) ? 1u << 30 : spread(r, 64 << 10, 4 << 20);
 	s->client_head_us = spread(r, 200 * MS, 5 * SECOND);
 	s->client_body_us = spread(r, 200 * MS, 5 * SECOND);
