@@ -214,13 +214,10 @@ def machine():
                       *versions, f"load average at the end {os.getloadavg()[0]:.1f}"])
 
 
-def write(options, command, results, table_text, worker):
+def write(options, command, results, table_text):
     options.out.mkdir(parents=True, exist_ok=True)
-    parts = [f"# Comparison\n\n{machine()}\n\n`{command}`\n\n{table_text}"]
-    if worker:
-        parts.append(f"\n## The worker\n\n```\n{worker.rstrip()}\n```")
-    parts.append("\n## Details\n\nMedians of the rounds; in brackets the median of the rounds' ratios to HAProxy, in "
-                 "growth to the first point.")
+    parts = [f"# Comparison\n\n{machine()}\n\n`{command}`\n\n{table_text}\n\n## Details\n\nMedians of the rounds; in "
+             "brackets the median of the rounds' ratios to HAProxy, in growth to the first point."]
     parts += [details(test, result) for test, result in results.items()]
     (options.out / "report.md").write_text("\n".join(parts) + "\n")
     (options.out / "report.json").write_text(json.dumps({"machine": machine(), "command": command, "results": results},

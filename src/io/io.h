@@ -55,7 +55,8 @@ struct io_stream_ops {
 	void (*on_recv)(struct io_stream *s, const char *bytes, size_t n);
 	/* The peer has shut down its sending side. Comes once, after the last bytes. */
 	void (*on_eof)(struct io_stream *s);
-	/* The connection is broken, err < 0 (-ECONNRESET, …); nothing comes after it. The owner closes. */
+	/* The connection is broken, err < 0 (-ECONNRESET, …); nothing comes after it. The owner closes. A
+	 * peer that has vanished without a word is missed after half a minute of silence (-ETIMEDOUT). */
 	void (*on_error)(struct io_stream *s, int err);
 	/* io_send took less than it was given before; now there is room. Comes once for each short io_send.
 	 */
