@@ -56,6 +56,10 @@ bool flag_list_init(struct flag_list *f, const struct command *cmd)
 				f->keys[f->n++] = &keys[i];
 		}
 	}
+	for (size_t i = 0; i < n_keys; i++) {
+		if (cmd->locates && keys[i].locates && !has_flag(f, &keys[i]))
+			f->keys[f->n++] = &keys[i];
+	}
 	return true;
 }
 

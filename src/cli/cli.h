@@ -23,6 +23,7 @@ struct command {
 	const enum scope
 		*scopes; /* settings that are flags too; what comes first hides later ones of the same name */
 	size_t n_scopes;
+	bool locates; /* the settings that say where a fleet is are flags */
 	int (*run)(const struct command *cmd, int argc, char **argv);
 };
 

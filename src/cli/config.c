@@ -234,6 +234,10 @@ bool config_finish(struct config *c, enum config_use use, const int *listen_fds,
 	apply_flags(c);
 	if (c->n_errors > errors_before)
 		return false;
+	if (use == CONFIG_FIND) {
+		config_check(c, use);
+		return c->n_errors == errors_before;
+	}
 	if (s->n_pools == 0 && !only_pool(c)) {
 		config_error_line(c, "out of memory");
 		return false;

@@ -21,6 +21,7 @@ enum config_use {
 	CONFIG_SERVE, /* every pool names its containers */
 	CONFIG_UP,    /* one pool gets the fleet's */
 	CONFIG_CHECK, /* as its fleet section says */
+	CONFIG_FIND,  /* only that section counts: it tells where the fleet is */
 };
 
 struct config_source;

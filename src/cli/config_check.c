@@ -314,6 +314,10 @@ static void check_fleet(struct config *c)
 
 void config_check(struct config *c, enum config_use use)
 {
+	if (use == CONFIG_FIND) {
+		check_fleet(c);
+		return;
+	}
 	check_listeners(c);
 	check_limits(c);
 	check_store(c);

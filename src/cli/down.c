@@ -1,5 +1,5 @@
-/* berth down: ends a fleet that runs in the foreground elsewhere. */
-#include "cli/cli.h"
+/* berth down: ends a fleet, wherever it runs. */
+#include "cli/deployment.h"
 #include "cli/runtime.h"
 
 #include <errno.h>
@@ -11,15 +11,16 @@
 #include <unistd.h>
 
 struct options {
-	const char *name;
+	const char *config;
+	struct deployment_options more;
 };
 
 static const struct key options[] = {
-	{ SCOPE_OWN, KIND_TEXT, "name", .offset = offsetof(struct options, name), .arg = "NAME",
-		.doc = "the fleet's name" },
+	{ SCOPE_OWN, KIND_TEXT, "config", .offset = offsetof(struct options, config), .arg = "FILE",
+		.doc = "the configuration whose fleet is meant; without it berth.yaml, where there is one" },
 };
 
-static const struct options defaults = { .name = "default" };
+static const struct options defaults;
 
 static int end_process(const struct command *cmd, const char *name, const struct runtime_info *info)
 {
@@ -42,7 +43,7 @@ static int end_process(const struct command *cmd, const char *name, const struct
 	return EXIT_DONE;
 }
 
-static int down(const struct command *cmd, const char *name)
+static int down_local(const struct command *cmd, const char *name)
 {
 	struct runtime_info info;
 	char error[RUNTIME_ERROR];
@@ -58,22 +59,34 @@ static int down(const struct command *cmd, const char *name)
 	}
 }
 
+static int down(const struct command *cmd, struct config *config, const struct options *own)
+{
+	if (config->n_errors || !config_read(config, own->config) ||
+		!config_finish(config, CONFIG_FIND, NULL, 0)) {
+		cli_complain_config(cmd, config);
+		return EXIT_SETUP;
+	}
+	const struct deployment *elsewhere = deployment_of(config->fleet.on);
+	return elsewhere ? elsewhere->down(cmd, config, &own->more) : down_local(cmd, config->fleet.name);
+}
+
 static int down_run(const struct command *cmd, int argc, char **argv)
 {
 	struct options own = defaults;
-	struct arena arena;
-	int operands, code;
-	arena_init(&arena, 1024, 1 << 20);
-	if (cli_parse(cmd, argc, argv, &own, NULL, &arena, 0, &operands, &code))
-		code = down(cmd, own.name);
-	arena_finish(&arena);
+	struct config *config = config_create();
+	int operands, code = EXIT_SETUP;
+	if (!config)
+		cli_complain(cmd, "out of memory");
+	else if (cli_parse(cmd, argc, argv, &own, config, &config->arena, 0, &operands, &code))
+		code = down(cmd, config, &own);
+	config_destroy(config);
 	return code;
 }
 
 const struct command command_down = {
 	.name = "down",
 	.summary = "ends the fleet that runs in the foreground elsewhere",
-	.synopsis = "[--name NAME]",
+	.synopsis = "[--name NAME] [--on PLACE] [--config FILE]",
 	.description = "Asks the berth up of this user to end, and waits until it is gone, its containers "
 		       "with it. What runs and waits is "
 		       "finished first, within the time of drain_timeout. When no fleet is running, that is "
@@ -83,5 +96,6 @@ const struct command command_down = {
 	.own = options,
 	.n_own = ARRAY_LEN(options),
 	.defaults = &defaults,
+	.locates = true,
 	.run = down_run,
 };

@@ -46,6 +46,7 @@ struct key {
 	const char *fallback;       /* the value of a flag that is given without one; NULL: it needs one */
 	const char *arg;            /* how the help calls the value */
 	const char *doc;            /* one sentence, no full stop */
+	bool locates;               /* of a fleet: says where it is, so that status and down need it too */
 };
 
 enum { SCHEMA_FLAG = 48, SCHEMA_COMPLAINT = 200 };

@@ -164,9 +164,9 @@ static const struct key keys[] = {
 	{ POOL(DURATION, "timeouts.tunnel", timeouts.tunnel_us), DURATION(MS, 365 * DAY),
 		.doc = "in which nothing passes after a switch of protocols (WebSocket)" },
 
-	{ FLEET(TEXT, "name", name), .arg = "NAME",
+	{ FLEET(TEXT, "name", name), .arg = "NAME", .locates = true,
 		.doc = "the fleet's name, by which berth status and berth down find it" },
-	{ FLEET(CHOICE, "on", on), .choices = fleet_places, .arg = "local",
+	{ FLEET(CHOICE, "on", on), .choices = fleet_places, .arg = "local", .locates = true,
 		.doc = "where the containers run" },
 	{ FLEET(NUMBER, "workers", workers), NUMBER(1, FLEET_WORKERS_MAX),
 		.doc = "workers; worker k is at 127.0.1.k" },

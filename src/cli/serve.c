@@ -36,7 +36,7 @@ static void on_signal(struct signals *signals, int signal)
 
 static int serve(struct server *s)
 {
-	if (!server_start(s))
+	if (!server_open(s, on_signal) || !server_start(s))
 		return EXIT_SETUP;
 	server_print_ready(s);
 	int r = io_epoll_run(s->io);
@@ -53,7 +53,7 @@ static int serve_run(const struct command *cmd, int argc, char **argv)
 	if (!s.config)
 		cli_complain(cmd, "out of memory");
 	else if (cli_parse(cmd, argc, argv, &own, s.config, &s.config->arena, 0, &operands, &code))
-		code = server_prepare(&s, cmd, own.config, CONFIG_SERVE, on_signal) ? serve(&s) : EXIT_SETUP;
+		code = server_configure(&s, cmd, own.config, CONFIG_SERVE) ? serve(&s) : EXIT_SETUP;
 	server_finish(&s);
 	return code;
 }

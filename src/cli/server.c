@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool configure(struct server *s, const char *file, enum config_use use)
+bool server_configure(struct server *s, const struct command *cmd, const char *file, enum config_use use)
 {
 	char error[SERVER_ERROR];
+	s->cmd = cmd;
 	int n = process_listen_fds(s->listen_fds, error, sizeof error);
 	if (n < 0) {
 		cli_complain(s->cmd, "%s", error);
@@ -25,18 +26,14 @@ static bool configure(struct server *s, const char *file, enum config_use use)
 	return false;
 }
 
-bool server_prepare(struct server *s, const struct command *cmd, const char *file, enum config_use use,
-	void (*on_signal)(struct signals *s, int signal))
+bool server_open(struct server *s, void (*on_signal)(struct signals *s, int signal))
 {
-	s->cmd = cmd;
-	if (!configure(s, file, use))
-		return false;
 	process_raise_file_limit();
 	signals_block();
 	s->io = io_epoll_create();
 	int r = s->io ? signals_watch(&s->signals, s->io, on_signal) : -errno;
 	if (r < 0)
-		cli_complain(cmd, "cannot make an event loop: %s", strerror(-r));
+		cli_complain(s->cmd, "cannot make an event loop: %s", strerror(-r));
 	s->watches_signals = r == 0;
 	return r == 0;
 }

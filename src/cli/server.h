@@ -1,7 +1,8 @@
 /* server: the orchestrator as a process runs it: configuration, loop, signals, reactor. `berth serve` is
  * nothing else; `berth up` has a fleet beside it.
  *
- * Order:  server_prepare, server_start, io_epoll_run(s->io), server_finish. What fails has complained.
+ * Order:  server_configure, server_open, server_start, io_epoll_run(s->io), server_finish. What fails has
+ * complained.
  */
 #pragma once
 #include "cli/cli.h"
@@ -24,10 +25,12 @@ struct server {
 	enum config_use use;
 };
 
-/* Finishes s->config, which has taken the flags (file: --config, or NULL), blocks the signals and makes the
- * loop. */
-MUST_USE bool server_prepare(struct server *s, const struct command *cmd, const char *file,
-	enum config_use use, void (*on_signal)(struct signals *s, int signal));
+/* Finishes s->config, which has taken the flags (file: --config, or NULL). */
+MUST_USE bool server_configure(
+	struct server *s, const struct command *cmd, const char *file, enum config_use use);
+
+/* Blocks the signals and makes the loop. */
+MUST_USE bool server_open(struct server *s, void (*on_signal)(struct signals *s, int signal));
 
 MUST_USE bool server_start(struct server *s);
 

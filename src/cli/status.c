@@ -1,6 +1,6 @@
 /* berth status: what runs where, and how long the queue is. */
 #include "cli/agent.h"
-#include "cli/cli.h"
+#include "cli/deployment.h"
 #include "cli/locate.h"
 #include "cli/value.h"
 
@@ -14,8 +14,8 @@
 enum { TIMEOUT_US = 5 * 1000 * 1000 };
 
 struct options {
-	const char *admin, *name, *config, *watch;
-	bool json;
+	const char *admin, *config, *watch;
+	struct deployment_options more;
 };
 
 #define OWN(kind, path, member)                                                   \
@@ -24,15 +24,14 @@ struct options {
 
 static const struct key options[] = {
 	{ OWN(TEXT, "admin", admin), .arg = "ADDR", .doc = "the admin listener to ask" },
-	{ OWN(TEXT, "name", name), .arg = "NAME", .doc = "the fleet's name" },
 	{ OWN(TEXT, "config", config), .arg = "FILE",
-		.doc = "the configuration that names the admin listener" },
-	{ OWN(SWITCH, "json", json), .doc = "prints what the admin listener answers, as it is" },
+		.doc = "the configuration that names the admin listener, and the fleet" },
+	{ OWN(SWITCH, "json", more.json), .doc = "prints JSON: what the admin listener answers, as it is" },
 	{ OWN(TEXT, "watch", watch), .fallback = "2s", .arg = "TIME",
 		.doc = "prints it anew after so long, until Ctrl-C; 2s where no time is given" },
 };
 
-static const struct options defaults = { .name = "default" };
+static const struct options defaults;
 
 /* ---- the table ---- */
 
@@ -105,7 +104,7 @@ static bool print_table(const char *body, size_t len)
 
 /* ---- asking ---- */
 
-static int show(const struct command *cmd, const struct io_addr *admin, bool json)
+static int show_admin(const struct command *cmd, const struct io_addr *admin, bool json)
 {
 	char why[AGENT_WHY], address[IO_ADDR_TEXT], *body;
 	size_t len;
@@ -139,8 +138,20 @@ static bool parse_interval(const char *watch, uint64_t *ret_us)
 	return !__builtin_mul_overflow(seconds, (uint64_t)1000000, ret_us) && *ret_us;
 }
 
-static int show_again_and_again(
-	const struct command *cmd, const struct io_addr *admin, const struct options *own)
+static int show(const struct command *cmd, struct config *config, const struct options *own)
+{
+	struct io_addr admin;
+	char error[RUNTIME_ERROR];
+	const struct deployment *elsewhere = own->admin ? NULL : deployment_of(config->fleet.on);
+	if (elsewhere)
+		return elsewhere->status(cmd, config, &own->more);
+	if (locate_admin(own->admin, config->fleet.name, own->config, &admin, error))
+		return show_admin(cmd, &admin, own->more.json);
+	cli_complain(cmd, "%s", error);
+	return EXIT_SETUP;
+}
+
+static int show_again_and_again(const struct command *cmd, struct config *config, const struct options *own)
 {
 	uint64_t us;
 	if (!parse_interval(own->watch, &us)) {
@@ -151,7 +162,7 @@ static int show_again_and_again(
 	for (;;) {
 		if (isatty(STDOUT_FILENO))
 			printf("\033[H\033[2J"); /* a clean screen, from the top */
-		int code = show(cmd, admin, own->json);
+		int code = show(cmd, config, own);
 		if (code != EXIT_DONE)
 			return code;
 		fflush(stdout);
@@ -159,35 +170,40 @@ static int show_again_and_again(
 	}
 }
 
+static int status(const struct command *cmd, struct config *config, const struct options *own)
+{
+	if (config->n_errors || (!own->admin && !config_read(config, own->config)) ||
+		!config_finish(config, CONFIG_FIND, NULL, 0)) {
+		cli_complain_config(cmd, config);
+		return EXIT_SETUP;
+	}
+	return own->watch ? show_again_and_again(cmd, config, own) : show(cmd, config, own);
+}
+
 static int status_run(const struct command *cmd, int argc, char **argv)
 {
 	struct options own = defaults;
-	struct arena arena;
-	struct io_addr admin;
-	char error[RUNTIME_ERROR];
-	int operands, code;
-	arena_init(&arena, 1024, 1 << 20);
-	if (cli_parse(cmd, argc, argv, &own, NULL, &arena, 1, &operands, &code)) {
+	struct config *config = config_create();
+	int operands, code = EXIT_SETUP;
+	if (!config) {
+		cli_complain(cmd, "out of memory");
+	} else if (cli_parse(cmd, argc, argv, &own, config, &config->arena, 1, &operands, &code)) {
 		code = EXIT_SETUP;
 		if (operands < argc && own.watch)
 			own.watch = argv[operands]; /* --watch 5 */
 		if (operands < argc && !own.watch)
 			cli_complain(cmd, "unexpected argument '%s' (berth status --help)", argv[operands]);
-		else if (!locate_admin(own.admin, own.name, own.config, &admin, error))
-			cli_complain(cmd, "%s", error);
-		else if (own.watch)
-			code = show_again_and_again(cmd, &admin, &own);
 		else
-			code = show(cmd, &admin, own.json);
+			code = status(cmd, config, &own);
 	}
-	arena_finish(&arena);
+	config_destroy(config);
 	return code;
 }
 
 const struct command command_status = {
 	.name = "status",
 	.summary = "shows the containers and the queue",
-	.synopsis = "[--json] [--watch[=TIME]] [--admin ADDR | --name NAME | --config FILE]",
+	.synopsis = "[--json] [--watch[=TIME]] [--admin ADDR | --name NAME [--on PLACE] | --config FILE]",
 	.description = "Asks the admin listener and prints a table: each container with its worker, its "
 		       "address, its state, the requests that it "
 		       "has in flight, its slots, and the requests that it was given; above it the queue's "
@@ -201,5 +217,6 @@ const struct command command_status = {
 	.own = options,
 	.n_own = ARRAY_LEN(options),
 	.defaults = &defaults,
+	.locates = true,
 	.run = status_run,
 };

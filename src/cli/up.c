@@ -1,5 +1,6 @@
-/* berth up: a whole fleet on this machine, the orchestrator before it. */
+/* berth up: a whole fleet, the orchestrator before it. */
 #include "cli/up.h"
+#include "cli/deployment.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -9,14 +10,14 @@
 
 struct options {
 	const char *config;
-	bool quiet;
+	struct deployment_options more;
 };
 
 static const struct key options[] = {
 	{ SCOPE_OWN, KIND_TEXT, "config", .offset = offsetof(struct options, config), .arg = "FILE",
 		.doc = "the configuration to read; without it berth.yaml, where there is one" },
-	{ SCOPE_OWN, KIND_SWITCH, "quiet", .offset = offsetof(struct options, quiet), .bytes = sizeof(bool),
-		.doc = "prints only the line that tells the addresses" },
+	{ SCOPE_OWN, KIND_SWITCH, "quiet", .offset = offsetof(struct options, more.quiet),
+		.bytes = sizeof(bool), .doc = "prints only the line that tells the addresses" },
 };
 
 static const struct options defaults;
@@ -75,16 +76,14 @@ static const char *find_model(struct surroundings *s, const char *model)
 
 /* ---- the command ---- */
 
-static int up(struct up *u, const struct command *cmd, const struct options *own)
+static int up_local(struct up *u, const struct command *cmd)
 {
 	struct surroundings surroundings;
-	if (!server_prepare(&u->server, cmd, own->config, CONFIG_UP, up_on_signal) ||
-		!find_program(cmd, &surroundings))
+	if (!server_open(&u->server, up_on_signal) || !find_program(cmd, &surroundings))
 		return EXIT_SETUP;
 	struct fleet_settings *f = &u->server.config->fleet;
 	f->program = surroundings.program;
 	f->model = find_model(&surroundings, f->model);
-	u->quiet = own->quiet;
 	int r = output_open(&u->output, f->log);
 	if (r < 0) {
 		cli_complain(cmd, "log: cannot write %s: %s", f->log, strerror(-r));
@@ -93,6 +92,15 @@ static int up(struct up *u, const struct command *cmd, const struct options *own
 	int code = up_run(u);
 	output_close(&u->output);
 	return code;
+}
+
+static int up(struct up *u, const struct command *cmd, const struct options *own)
+{
+	if (!server_configure(&u->server, cmd, own->config, CONFIG_UP))
+		return EXIT_SETUP;
+	const struct deployment *elsewhere = deployment_of(u->server.config->fleet.on);
+	u->quiet = own->more.quiet;
+	return elsewhere ? elsewhere->up(&u->server, &own->more) : up_local(u, cmd);
 }
 
 static int up_run_command(const struct command *cmd, int argc, char **argv)

@@ -13,11 +13,12 @@
 
 struct fleet;
 
-enum fleet_place { FLEET_LOCAL };
+enum fleet_place { FLEET_LOCAL, FLEET_DOCKER, FLEET_AWS };
 
 struct fleet_settings {
-	enum fleet_place on;      /* local: child processes on this machine */
-	const char *name;         /* of this fleet, unique among a user's; "default" */
+	enum fleet_place
+		on;       /* local: child processes on this machine; else a deployment (cli/deployment.h) */
+	const char *name; /* of this fleet, unique among a user's; "default" */
 	const char *program;      /* path of berth-worker */
 	const char *model;        /* directory or .onnx file */
 	uint32_t workers;         /* 4, at most FLEET_WORKERS_MAX */
