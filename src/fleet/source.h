@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SOURCE_NAME = 64, SOURCE_ERROR = 256 };
+enum { SOURCE_NAME = 64, SOURCE_TEXT = 256, SOURCE_ERROR = 256 };
 
 /* A container as its source knows it. */
 struct source_container {
@@ -33,7 +33,8 @@ struct source_container {
 	bool draining;                /* finishes what it has and gets nothing new */
 };
 
-/* What sources can be told, apart from their text. No pointers: it is copied. */
+/* What sources can be told, apart from their text; settings_default (gateway) has the values. No pointers: it
+ * is copied. */
 struct source_settings {
 	struct io_addr dns_server; /* asked in place of those in /etc/resolv.conf; len 0: those */
 	uint64_t dns_ttl_min_us;   /* 1 s: a record holds at least so long … */
@@ -42,8 +43,6 @@ struct source_settings {
 	uint64_t dns_grace_us;     /* 10 s for which a name may have no address before its containers leave */
 	uint32_t containers_max;   /* 1000 of one source */
 };
-
-void source_settings_default(struct source_settings *s);
 
 struct source;
 

@@ -1,0 +1,9 @@
+/* source_kinds: the kinds of sources that there are. */
+#pragma once
+#include "fleet/source.h"
+
+/* dns:NAME:PORT. The addresses that a name has (A and AAAA), asked again when their time to live is over. */
+extern const struct source_kind source_dns;
+
+/* file:PATH. A container a line, watched. */
+extern const struct source_kind source_file;
