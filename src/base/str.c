@@ -1,5 +1,7 @@
 #include "base/str.h"
 
+enum { NAME_BYTES_MAX = 63 };
+
 bool str_eq_nocase(struct str a, struct str b)
 {
 	if (a.len != b.len)
@@ -50,6 +52,16 @@ bool str_to_u64(struct str s, uint64_t *ret)
 	}
 	*ret = v;
 	return true;
+}
+
+bool str_is_name(struct str s)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+	for (size_t i = 0; i < s.len; i++) {
+		if (!memchr(allowed, s.ptr[i], sizeof allowed - 1))
+			return false;
+	}
+	return s.len > 0 && s.len <= NAME_BYTES_MAX && s.ptr[0] != '.';
 }
 
 char *str_copy(char *dst, size_t size, struct str s)

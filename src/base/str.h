@@ -54,5 +54,9 @@ struct str str_cut(struct str *s, char sep);
  * untouched. */
 bool str_to_u64(struct str s, uint64_t *ret);
 
+/* 1 to 63 letters, digits, '-', '_' and '.', with no '.' in front: a name that may stand as it is in metrics,
+ * reports and paths. */
+bool str_is_name(struct str s);
+
 /* Copies at most size - 1 bytes and a NUL; returns dst. size: at least 1. */
 char *str_copy(char *dst, size_t size, struct str s);

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_MAX_BYTES = 63 };
-
 /* "pools[0].queue.max" into path. */
 static const char *in_pool(char path[CONFIG_PATH], size_t pool, const char *name)
 {
@@ -106,12 +104,6 @@ static void check_limits(struct config *c)
 }
 
 /* ---- pools ---- */
-
-static bool is_name(const char *name)
-{
-	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
-	return n > 0 && n <= NAME_MAX_BYTES && name[n] == '\0' && name[0] != '.';
-}
 
 static bool is_token(const char *name)
 {
@@ -211,10 +203,9 @@ static void check_pool(struct config *c, size_t pool)
 {
 	const struct pool_settings *p = &c->settings.pools[pool];
 	char path[CONFIG_PATH];
-	if (!is_name(p->name))
+	if (!str_is_name(str_of(p->name)))
 		config_error(c, in_pool(path, pool, "name"),
-			"\"%.60s\": a name has 1 to %d letters, digits, '-', '_' and '.'", p->name,
-			NAME_MAX_BYTES);
+			"\"%.60s\": a name has 1 to 63 letters, digits, '-', '_' and '.'", p->name);
 	for (size_t i = 0; i < pool; i++) {
 		const struct pool_settings *other = &c->settings.pools[i];
 		if (!strcmp(p->name, other->name))
@@ -299,10 +290,9 @@ static void check_every_pool_has_containers(struct config *c, enum config_use us
 static void check_fleet(struct config *c)
 {
 	const struct fleet_settings *f = &c->fleet;
-	if (!is_name(f->name))
+	if (!str_is_name(str_of(f->name)))
 		config_error(c, "fleet.name",
-			"\"%.60s\": a name has 1 to %d letters, digits, '-', '_' and '.'", f->name,
-			NAME_MAX_BYTES);
+			"\"%.60s\": a name has 1 to 63 letters, digits, '-', '_' and '.'", f->name);
 	if (f->workers * f->containers > FLEET_CONTAINERS_MAX)
 		config_error(c, "fleet.containers",
 			"%u workers with %u containers each are more than %d in all", f->workers,

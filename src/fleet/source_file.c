@@ -39,16 +39,6 @@ enum hint { HINT_NONE, HINT_REPLACED, HINT_WRITTEN };
 
 /* ---- what stands in it ---- */
 
-static bool is_name(struct str s)
-{
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
-	for (size_t i = 0; i < s.len; i++) {
-		if (!memchr(allowed, s.ptr[i], sizeof allowed - 1))
-			return false;
-	}
-	return s.len && s.len < SOURCE_NAME && s.ptr[0] != '.';
-}
-
 /* The next word of a line; false at its end. */
 static bool next_word(struct str *line, struct str *ret_word)
 {
@@ -73,7 +63,7 @@ static bool take_word(struct source_container *c, struct str word)
 		c->draining = true;
 		return true;
 	}
-	if (!at || !is_name(value))
+	if (!at || !str_is_name(value))
 		return false;
 	str_copy(at, SOURCE_NAME, value);
 	return true;

@@ -9,6 +9,7 @@
 #include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "gateway/intake.h"
+#include "gateway/members.h"
 #include "gateway/reactor.h"
 #include "gateway/status_file.h"
 
@@ -82,13 +83,16 @@ static void add_container(struct client *c, const char *name, const struct chang
 	}
 	str_copy(cs.name, sizeof cs.name, str_of(name));
 	str_copy(cs.worker, sizeof cs.worker, str_of(ch->worker));
-	struct backend *b = backend_add(route, &cs);
-	if (!b) {
-		refuse(c, PROBLEM_OVERLOADED, "out of memory");
+	if (members_at(c->reactor, &cs.addr)) {
+		refuse(c, PROBLEM_BAD_REQUEST,
+			"a container is at this address already; see /status for its name");
 		return;
 	}
-	b->by_hand = true;
-	reply_container(c, 201, b);
+	struct backend *b = members_add(route, &cs);
+	if (b)
+		reply_container(c, 201, b);
+	else
+		refuse(c, PROBLEM_OVERLOADED, "out of memory");
 }
 
 static void put_container(struct client *c, const char *name, const struct change *ch)
@@ -103,9 +107,7 @@ static void put_container(struct client *c, const char *name, const struct chang
 		refuse(c, PROBLEM_BAD_REQUEST,
 			"the container is leaving for good; add it again when it has left");
 	} else {
-		container_drain(b->container, ch->draining);
-		reactor_changed(c->reactor);
-		route_pump(b->route);
+		backend_hold(b, ch->draining);
 		reply_container(c, 200, b);
 	}
 }
@@ -117,16 +119,10 @@ static void delete_container(struct client *c, const char *name)
 		refuse(c, PROBLEM_NOT_FOUND, "no container has this name");
 		return;
 	}
-	backend_leave(b);
-	reply_container(c, 202, b);
-}
-
-/* It stands in metrics and reports as it is. */
-static bool is_name(const char *name)
-{
-	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
-	return n > 0 && n < sizeof((struct container_settings *)NULL)->name && name[n] == '\0' &&
-		name[0] != '.';
+	if (members_dismiss(b))
+		reply_container(c, 202, b);
+	else
+		refuse(c, PROBLEM_OVERLOADED, "out of memory");
 }
 
 void admin_change(struct client *c, const struct admin_request *req)
@@ -134,7 +130,7 @@ void admin_change(struct client *c, const struct admin_request *req)
 	const char *name = req->path + strlen("/containers/");
 	struct change ch;
 	char error[256];
-	if (!is_name(name))
+	if (!str_is_name(str_of(name)))
 		refuse(c, PROBLEM_NOT_FOUND,
 			"a container's name has 1 to 63 letters, digits, '-', '_' and '.'");
 	else if (req->method == HTTP_DELETE)

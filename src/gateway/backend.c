@@ -91,8 +91,7 @@ struct backend *backend_add(struct route *route, const struct container_settings
 
 bool backend_is_at(const struct backend *b, const struct io_addr *addr)
 {
-	char own[IO_ADDR_TEXT], other[IO_ADDR_TEXT];
-	return !strcmp(io_addr_print(&b->settings.addr, true, own), io_addr_print(addr, true, other));
+	return io_addr_compare(&b->settings.addr, addr) == 0;
 }
 
 void backend_wait(struct backend *b)
@@ -107,15 +106,40 @@ void backend_begin(struct backend *b)
 	arm(b, b->route->reactor->io->now_us);
 }
 
+/* What one of those who may drain it has said has changed. In a pool that is gone it works until the queue is
+ * empty.
+ */
+static void update_draining(struct backend *b)
+{
+	bool draining = (b->leaving && !b->route->gone) || b->held || b->retiring;
+	if (b->container->draining != draining)
+		container_drain(b->container, draining);
+	reactor_changed(b->route->reactor);
+	if (!draining)
+		route_pump(b->route);
+}
+
+void backend_hold(struct backend *b, bool held)
+{
+	b->held = held;
+	update_draining(b);
+}
+
+void backend_retire(struct backend *b, bool retiring)
+{
+	if (b->retiring == retiring)
+		return;
+	b->retiring = retiring;
+	update_draining(b);
+}
+
 void backend_leave(struct backend *b)
 {
 	if (b->leaving)
 		return;
 	b->leaving = true;
 	b->route->reactor->n_leaving++;
-	if (!b->route->gone)
-		container_drain(b->container, true);
-	reactor_changed(b->route->reactor);
+	update_draining(b);
 }
 
 void backend_stay(struct backend *b)
@@ -124,11 +148,9 @@ void backend_stay(struct backend *b)
 		return;
 	b->leaving = false;
 	b->route->reactor->n_leaving--;
-	container_drain(b->container, false);
 	if (b->container->state != CONTAINER_UP && !b->waiting)
 		arm(b, b->route->reactor->io->now_us);
-	reactor_changed(b->route->reactor);
-	route_pump(b->route);
+	update_draining(b);
 }
 
 static void release(struct backend *b)

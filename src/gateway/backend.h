@@ -8,6 +8,7 @@
 #pragma once
 #include "base/str.h"
 #include "core/pool.h"
+#include "fleet/source.h"
 #include "gateway/settings.h"
 #include "gateway/upstream.h"
 #include "io/io.h"
@@ -16,15 +17,18 @@ struct route;
 
 struct backend {
 	struct container_settings settings;
-	struct route *route;         /* borrowed: the owner */
-	struct container *container; /* borrowed */
-	struct io_timer timer;       /* the next try or probe */
-	bool warned;                 /* of a probe that is answered 404, 405 or 501 */
-	bool check;                  /* a kept-alive connection has ended: is it still there? */
-	bool waiting;                /* for its address, where one that leaves is still at work */
-	bool leaving;                /* draining, and removed once it is at rest */
-	bool by_hand;                /* added over the admin listener: a reload leaves it */
-	struct upstream upstreams[]; /* by slot: container->n_slots */
+	struct route *route;          /* borrowed: the owner */
+	struct container *container;  /* borrowed */
+	struct io_timer timer;        /* the next try or probe */
+	bool warned;                  /* of a probe that is answered 404, 405 or 501 */
+	bool check;                   /* a kept-alive connection has ended: is it still there? */
+	bool waiting;                 /* for its address, where one that leaves is still at work */
+	bool leaving;                 /* draining, and removed once it is at rest */
+	bool held;                    /* draining by an operator's word */
+	bool retiring;                /* draining by its source's word */
+	bool by_hand;                 /* added over the admin listener: it stays whatever else is told */
+	char generation[SOURCE_NAME]; /* that its source has told; "": none */
+	struct upstream upstreams[];  /* by slot: container->n_slots */
 };
 
 bool backend_is_at(const struct backend *b, const struct io_addr *addr);
@@ -42,6 +46,10 @@ void backend_leave(struct backend *b);
 
 /* It is wanted again, before it has left. */
 void backend_stay(struct backend *b);
+
+/* An operator, or its source, wants it to get nothing new, or takes that back. */
+void backend_hold(struct backend *b, bool held);
+void backend_retire(struct backend *b, bool retiring);
 
 /* At rest: forgets it and its container. */
 void backend_remove(struct backend *b);

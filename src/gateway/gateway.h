@@ -23,6 +23,15 @@ MUST_USE struct reactor *reactor_create(
 MUST_USE bool reactor_reload(
 	struct reactor *r, const struct settings *settings, char *error, size_t error_size);
 
+/* All the containers that a source of a pool knows now; what it knew before and is not among them leaves.
+ * source: as in the pool's settings. Pools and sources that are not in the settings any more are passed over.
+ * list is borrowed. */
+void reactor_discover(struct reactor *r, const char *pool, const char *source,
+	const struct source_container *list, size_t n);
+
+/* The source cannot reach its authority; what is known of it stays. why: one phrase. */
+void reactor_lose_sight(struct reactor *r, const char *pool, const char *source, const char *why);
+
 /* True while something still refers to these settings: the newest, or those of a pool that was dropped since.
  */
 bool reactor_uses(const struct reactor *r, const struct settings *settings);

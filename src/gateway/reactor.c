@@ -5,6 +5,7 @@
 #include "gateway/backend.h"
 #include "gateway/client.h"
 #include "gateway/exchange.h"
+#include "gateway/members.h"
 #include "gateway/status_file.h"
 #include "gateway/watch.h"
 
@@ -96,40 +97,6 @@ struct pool_limits route_limits(const struct pool_settings *ps)
 	};
 }
 
-static struct backend *backend_at(const struct route *route, const struct io_addr *addr, bool leaving)
-{
-	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
-		struct backend *b = backend_of(route->pool.containers[i]);
-		if (b->leaving == leaving && backend_is_at(b, addr))
-			return b;
-	}
-	return NULL;
-}
-
-static bool is_being_left(const struct reactor *r, const struct io_addr *addr)
-{
-	for (uint32_t i = 0; i < r->n_routes; i++) {
-		if (backend_at(r->routes[i], addr, true))
-			return true;
-	}
-	return false;
-}
-
-bool route_fill(struct route *route)
-{
-	bool ok = true;
-	for (size_t i = 0; i < route->settings->n_containers; i++) {
-		const struct container_settings *cs = &route->settings->containers[i];
-		if (backend_at(route, &cs->addr, false))
-			continue;
-		struct backend *b = backend_add(route, cs);
-		if (b && is_being_left(route->reactor, &cs->addr))
-			backend_wait(b);
-		ok = b && ok;
-	}
-	return ok;
-}
-
 int reactor_add_route(struct reactor *r, const struct pool_settings *ps)
 {
 	struct route **list = realloc(r->routes, (r->n_routes + 1) * sizeof *list);
@@ -145,7 +112,7 @@ int reactor_add_route(struct reactor *r, const struct pool_settings *ps)
 	pool_init(&route->pool, &limits);
 	retry_budget_init(&route->retry_budget, ps->retry_percent, ps->retry_min);
 	r->routes[r->n_routes++] = route;
-	return route_fill(route) ? 0 : -ENOMEM;
+	return discoveries_follow(route) ? 0 : -ENOMEM;
 }
 
 static int routes_create(struct reactor *r)
@@ -155,7 +122,7 @@ static int routes_create(struct reactor *r)
 		err = reactor_add_route(r, &r->settings->pools[i]);
 	if (r->n_routes)
 		reactor_sort_routes(r);
-	return err;
+	return err == 0 && !members_apply(r) ? -ENOMEM : err;
 }
 
 /* ---- turns ---- */
@@ -184,19 +151,6 @@ static bool still_sending(const struct reactor *r)
 	return false;
 }
 
-/* Those whose address is theirs now. */
-static void begin_waiting(struct reactor *r)
-{
-	for (uint32_t i = 0; i < r->n_routes; i++) {
-		struct pool *p = &r->routes[i]->pool;
-		for (uint32_t k = 0; k < p->n_containers; k++) {
-			struct backend *b = backend_of(p->containers[k]);
-			if (b->waiting && !is_being_left(r, &b->settings.addr))
-				backend_begin(b);
-		}
-	}
-}
-
 /* Backends that leave go when nothing is in flight there any more; those of a pool that is gone stay until
  * its queue is empty. */
 static void remove_leaving(struct reactor *r)
@@ -216,7 +170,7 @@ static void remove_leaving(struct reactor *r)
 		}
 	}
 	if (r->n_leaving < before)
-		begin_waiting(r);
+		members_begin_waiting(r);
 }
 
 static void on_turn_end(struct io *io)
@@ -396,6 +350,8 @@ static void routes_destroy(struct reactor *r)
 	empty_graveyards(r);
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		pool_finish(&r->routes[i]->pool);
+		discoveries_finish(r->routes[i]);
+		free(r->routes[i]->dismissed);
 		free(r->routes[i]);
 	}
 	free(r->routes);

@@ -11,6 +11,7 @@
 #include "core/pool.h"
 #include "core/retry.h"
 #include "gateway/buffer.h"
+#include "gateway/discover.h"
 #include "gateway/gateway.h"
 #include "gateway/job.h"
 #include "gateway/metrics.h"
@@ -31,6 +32,10 @@ struct route {
 	struct pool pool;
 	struct route_metrics metrics;
 	struct retry_budget retry_budget;
+	struct discovery *discoveries; /* owned: one for each of its sources */
+	size_t n_discoveries;
+	struct io_addr *dismissed; /* owned: containers that operators took out, though they are named */
+	uint32_t n_dismissed;
 	bool gone; /* not in the configuration any more: serves its queue, takes nothing new */
 };
 
@@ -82,12 +87,10 @@ static inline bool route_is_over(const struct route *route)
 /* The route of a request; NULL when no pool fits. host: without port. */
 struct route *reactor_route(struct reactor *r, struct str host, struct str path);
 
-/* A pool joins. The caller sorts the routes afterwards. -ENOMEM. */
+/* A pool joins, without containers: the caller sorts the routes and applies their members afterwards.
+ * -ENOMEM. */
 MUST_USE int reactor_add_route(struct reactor *r, const struct pool_settings *ps);
 void reactor_sort_routes(struct reactor *r);
-
-/* The pool's containers of the configuration that are not there yet join. False without memory. */
-bool route_fill(struct route *route);
 
 /* The pool's limits, from its settings. */
 struct pool_limits route_limits(const struct pool_settings *ps);

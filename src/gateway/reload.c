@@ -1,10 +1,10 @@
 /* reload: a running reactor takes over a new configuration.
  *
- * Pools are matched by name, containers by address. What is new joins, what is missing leaves once it is at
- * rest, what is in both is kept with its connections and slots; a container whose number of slots has changed
- * leaves and joins again.
+ * Pools are matched by name, containers by address (members.h). What is in both is kept with its connections
+ * and slots; a container whose number of slots has changed leaves and joins again.
  */
 #include "gateway/backend.h"
+#include "gateway/members.h"
 #include "gateway/reactor.h"
 
 #include "base/log.h"
@@ -12,16 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct container_settings *find_container(
-	const struct pool_settings *ps, const struct backend *b)
-{
-	for (size_t i = 0; i < ps->n_containers; i++) {
-		if (backend_is_at(b, &ps->containers[i].addr))
-			return &ps->containers[i];
-	}
-	return NULL;
-}
 
 static const struct pool_settings *find_pool(const struct settings *s, const char *name)
 {
@@ -41,37 +31,21 @@ static struct route *find_route(const struct reactor *r, const char *name)
 	return NULL;
 }
 
-/* Containers that are missing, or have another number of slots now, leave. */
-static void dismiss_containers(struct route *route, const struct pool_settings *ps)
-{
-	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
-		struct backend *b = backend_of(route->pool.containers[i]);
-		const struct container_settings *cs = find_container(ps, b);
-		if (b->by_hand)
-			continue;
-		if (!cs || b->container->n_slots != ps->slots) {
-			backend_leave(b);
-			continue;
-		}
-		b->settings = *cs; /* its name may be another */
-		backend_stay(b);
-	}
-}
-
 static bool update_route(struct route *route, const struct pool_settings *ps)
 {
 	route->settings = ps;
 	route->pool.limits = route_limits(ps);
 	route->retry_budget.percent = ps->retry_percent;
 	route->retry_budget.least = ps->retry_min;
-	dismiss_containers(route, ps);
-	return route_fill(route);
+	members_forgive(route);
+	return discoveries_follow(route);
 }
 
 /* The pool is not in the configuration any more: its queue is served to its end. */
 static void dismiss_route(struct route *route)
 {
 	route->gone = true;
+	discoveries_finish(route);
 	for (uint32_t i = 0; i < route->pool.n_containers; i++)
 		backend_leave(backend_of(route->pool.containers[i]));
 }
@@ -110,7 +84,7 @@ bool reactor_reload(struct reactor *r, const struct settings *s, char *error, si
 	update_limits(r, s);
 	reactor_sort_routes(r);
 	reactor_changed(r);
-	if (!ok) /* what is missing is tried again with the next reload */
+	if (!members_apply(r) || !ok) /* what is missing is tried again with the next reload */
 		log_error("out of memory: not all containers of the new configuration have joined");
 	return true;
 }

@@ -31,6 +31,13 @@ void settings_default(struct settings *s)
 		.jobs_record_age_us = SEC(86400),
 		.jobs_key_age_us = SEC(86400),
 		.drain_timeout_us = SEC(30),
+		.sources = {
+			.dns_ttl_min_us = SEC(1),
+			.dns_ttl_max_us = SEC(60),
+			.dns_timeout_us = SEC(2),
+			.dns_grace_us = SEC(10),
+			.containers_max = 1000,
+		},
 	};
 }
 

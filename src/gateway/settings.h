@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "core/pool.h"
 #include "core/retry.h"
+#include "fleet/source.h"
 #include "io/io.h"
 
 #include <stdbool.h>
@@ -21,6 +22,7 @@ struct container_settings {
 	char name[64];   /* "container1"; the key in the status file and the label in metrics */
 	char worker[64]; /* "worker1", or "" */
 	struct io_addr addr;
+	uint32_t place; /* in the configuration's list, for errors */
 };
 
 struct health_settings {
@@ -55,6 +57,8 @@ struct pool_settings {
 	const char *submit_forward; /* "/run_model" */
 	struct container_settings *containers;
 	size_t n_containers;
+	const char **sources; /* further containers are those that they know: texts that source_check takes */
+	size_t n_sources;
 	uint32_t slots;             /* 1 each container */
 	uint32_t queue_max;         /* 10000 exchanges */
 	uint64_t queue_max_bytes;   /* 256 MiB of waiting requests */
@@ -113,7 +117,8 @@ struct settings {
 	uint64_t jobs_record_age_us;    /* 1 d: the record too */
 	uint64_t jobs_key_age_us;       /* 1 d: an Idempotency-Key holds so long after the end */
 	uint64_t drain_timeout_us;      /* 30 s */
-	bool half_close_waits;          /* false: a client's FIN after its request means that it has left */
+	struct source_settings sources;
+	bool half_close_waits; /* false: a client's FIN after its request means that it has left */
 	struct pool_settings *pools;
 	size_t n_pools;
 };

@@ -81,3 +81,42 @@ const char *io_addr_print(const struct io_addr *addr, bool with_port, char text[
 		return text;
 	}
 }
+
+/* What an address is compared by: IPv4 as it is mapped into IPv6. */
+struct place {
+	uint8_t ip[16];
+	uint16_t port;
+};
+
+static struct place place_of(const struct io_addr *addr)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct place p;
+	if (addr->sa.sa_family == AF_INET) {
+		memcpy(p.ip, mapped, sizeof mapped);
+		memcpy(p.ip + sizeof mapped, &addr->in.sin_addr, 4);
+		p.port = ntohs(addr->in.sin_port);
+	} else {
+		memcpy(p.ip, &addr->in6.sin6_addr, sizeof p.ip);
+		p.port = ntohs(addr->in6.sin6_port);
+	}
+	return p;
+}
+
+static bool is_ip(const struct io_addr *addr)
+{
+	return addr->len && (addr->sa.sa_family == AF_INET || addr->sa.sa_family == AF_INET6);
+}
+
+int io_addr_compare(const struct io_addr *a, const struct io_addr *b)
+{
+	if (!is_ip(a) || !is_ip(b)) {
+		char text_a[IO_ADDR_TEXT], text_b[IO_ADDR_TEXT];
+		return is_ip(a) != is_ip(b)
+			? is_ip(a) - is_ip(b)
+			: strcmp(io_addr_print(a, true, text_a), io_addr_print(b, true, text_b));
+	}
+	struct place x = place_of(a), y = place_of(b);
+	int order = memcmp(x.ip, y.ip, sizeof x.ip);
+	return order ? order : x.port - y.port;
+}

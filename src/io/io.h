@@ -50,6 +50,10 @@ MUST_USE bool io_addr_parse(struct io_addr *ret_addr, const char *text);
  * "1.2.3.4:80", else "1.2.3.4". Returns text. */
 const char *io_addr_print(const struct io_addr *addr, bool with_port, char text[IO_ADDR_TEXT]);
 
+/* Like memcmp, an order of all addresses. 0 for those that lead to the same place: an IPv4 address and the
+ * same mapped into IPv6 do. */
+int io_addr_compare(const struct io_addr *a, const struct io_addr *b);
+
 struct io_stream_ops {
 	/* Bytes, n > 0. */
 	void (*on_recv)(struct io_stream *s, const char *bytes, size_t n);

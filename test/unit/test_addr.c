@@ -131,6 +131,33 @@ static void test_print_nothing(void **state)
 	assert_string_equal(io_addr_print(&nameless, true, text), "unix:"); /* a peer on a unix socket */
 }
 
+/* In their order; those on one line lead to the same place. */
+static const char *const ordered[][2] = {
+	{ "unix:/a", "unix:/a" },
+	{ "unix:/b", "unix:/b" },
+	{ "[::]:80", ":80" },
+	{ "[::1]:80", "[0:0:0:0:0:0:0:1]:80" },
+	{ "1.2.3.4:80", "[::ffff:1.2.3.4]:80" },
+	{ "1.2.3.4:443", "[::ffff:102:304]:443" },
+	{ "1.2.3.5:1", "1.2.3.5:1" },
+	{ "200.0.0.1:1", "200.0.0.1:1" },
+	{ "[fd00::1]:1", "[fd00::0:1]:1" },
+};
+
+static void test_compare(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(ordered); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(ordered); k++) {
+			struct io_addr a, b;
+			assert_true(io_addr_parse(&a, ordered[i][0]) && io_addr_parse(&b, ordered[k][1]));
+			int order = io_addr_compare(&a, &b);
+			if ((order > 0) - (order < 0) != (i > k) - (i < k))
+				fail_msg("%s and %s compare as %d", ordered[i][0], ordered[k][1], order);
+			assert_true((io_addr_compare(&b, &a) > 0) == (order < 0));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +167,7 @@ int main(void)
 		cmocka_unit_test(test_port_and_bytes),
 		cmocka_unit_test(test_longest_path),
 		cmocka_unit_test(test_print_nothing),
+		cmocka_unit_test(test_compare),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,6 +111,20 @@ static void test_copy(void **state)
 	assert_string_equal(str_copy(big, sizeof big, (struct str){ NULL, 0 }), "");
 }
 
+static void test_is_name(void **state)
+{
+	static const char *const good[] = { "a", "Z", "0", "-", "_", "a.b", "container1", "10.0.0.7-5000",
+		"123456789012345678901234567890123456789012345678901234567890123" };
+	static const char *const bad[] = { "", ".", ".a", "a b", "a/b", "a:b", "a\"", "\xc3\xa4",
+		"1234567890123456789012345678901234567890123456789012345678901234" };
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		assert_true(str_is_name(str_of(good[i])));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_false(str_is_name(str_of(bad[i])));
+	assert_false(str_is_name((struct str){ "a\0b", 3 }));
+	assert_false(str_is_name((struct str){ NULL, 0 }));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +137,7 @@ int main(void)
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_to_u64),
 		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_is_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
