@@ -15,7 +15,7 @@
 
 enum {
 	PIPELINE = 2,
-	PATIENCE_US = 60 * 1000 * 1000, /* of those who wait for nothing but the gateway's time-outs */
+	PATIENCE_US = 40 * 1000 * 1000, /* of those who wait for nothing but the gateway's time-outs */
 	CONTINUE_US = 1000 * 1000,      /* then the body is sent without a 100 (RFC 9110 §10.1.1) */
 	TEXT_MAX = 8 * 1024,
 };
@@ -487,7 +487,7 @@ static enum problem problem_of(struct fake_client *c, const struct own_answer *o
 	for (int p = 0; p < PROBLEM_COUNT && !strncmp(own->type, prefix, n); p++) {
 		if (!strcmp(own->type + n, problem_name((enum problem)p))) {
 			VERIFY(c->world, own->status == problem_status((enum problem)p),
-				"the problem %s says status %d", own->type, own->status);
+				"the problem %s says status %d", own->type, (int)own->status);
 			return (enum problem)p;
 		}
 	}
@@ -591,7 +591,7 @@ static void own_answer_read(struct fake_client *c)
 	if (c->is_problem) {
 		enum problem p = problem_of(c, &own);
 		VERIFY(w, own.status == c->status, "status %d with a problem of status %d", c->status,
-			own.status);
+			(int)own.status);
 		judge_problem(w, c->failed_job ? r->job : c->asked[0], p);
 		if (c->failed_job || ((p == PROBLEM_NOT_FOUND || p == PROBLEM_GONE) && r->kind != ASK_BAD))
 			forget_job(w, r->job);

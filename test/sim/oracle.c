@@ -79,49 +79,42 @@ static uint64_t first_patient(const struct pool_watch *pw, const struct pool *p,
 	return first;
 }
 
-static struct container_watch *watch_of(struct pool_watch *pw, const struct container *c)
+/* Containers come and go: each keeps its watch, which has the container's place in the pool. */
+static void follow_containers(struct pool_watch *pw, const struct pool *p)
 {
-	for (uint32_t i = 0; i < ORACLE_CONTAINERS; i++) {
-		struct container_watch *cw = &pw->containers[(c->id + i) % ORACLE_CONTAINERS];
-		if (cw->id == c->id)
-			return cw;
-		if (cw->id == 0) {
-			cw->id = c->id;
-			return cw;
-		}
-	}
-	CHECK(!"more containers than there is room for");
-	return NULL;
-}
-
-/* Forgets the containers that have left. */
-static void sweep_watches(struct pool_watch *pw, const struct pool *p)
-{
-	struct container_watch kept[ORACLE_CONTAINERS] = { 0 };
+	struct container_watch kept[ORACLE_CONTAINERS];
 	if (p->n_containers == pw->n_containers && p->next_id == pw->next_id)
 		return;
-	for (uint32_t i = 0; i < p->n_containers; i++)
-		kept[i] = *watch_of(pw, p->containers[i]);
-	memset(pw->containers, 0, sizeof pw->containers);
-	for (uint32_t i = 0; i < p->n_containers; i++)
-		*watch_of(pw, p->containers[i]) = kept[i];
+	CHECK(p->n_containers <= ORACLE_CONTAINERS);
+	for (uint32_t i = 0; i < p->n_containers; i++) {
+		kept[i] = (struct container_watch){ .id = p->containers[i]->id };
+		for (uint32_t k = 0; k < pw->n_containers; k++) {
+			if (pw->containers[k].id == kept[i].id)
+				kept[i] = pw->containers[k];
+		}
+	}
+	memcpy(pw->containers, kept, p->n_containers * sizeof *kept);
 	pw->n_containers = p->n_containers;
 	pw->next_id = p->next_id;
 }
 
-static void check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
+/* True when another ticket is on a slot. */
+static bool check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
 {
 	uint64_t patient = order_len(&p->queue) ? first_patient(pw, p, world_now_us(w)) : UINT64_MAX;
+	bool moved = false;
 	for (uint32_t i = 0; i < p->n_containers; i++) {
 		struct container *c = p->containers[i];
-		struct container_watch *cw = watch_of(pw, c);
+		struct container_watch *cw = &pw->containers[i];
 		for (uint32_t k = 0; k < c->n_slots; k++) {
 			const struct ticket *t = c->slot[k].ticket;
 			uint64_t number = t ? t->number : 0;
-			VERIFY(w, number == cw->on_slot[k] || number < patient,
-				"I4: number %llu runs while %llu waits", (unsigned long long)number,
-				(unsigned long long)patient);
+			if (number == cw->on_slot[k])
+				continue;
+			VERIFY(w, number < patient, "I4: number %llu runs while %llu waits",
+				(unsigned long long)number, (unsigned long long)patient);
 			cw->on_slot[k] = number;
+			moved = true;
 		}
 	}
 	pw->n_returned = 0;
@@ -131,6 +124,7 @@ static void check_order(struct world *w, struct pool_watch *pw, const struct poo
 			break; /* those that came back stand first, but for what was admitted before them */
 		pw->returned[pw->n_returned++] = ticket_of(e)->number;
 	}
+	return moved;
 }
 
 /* The token of the request that an exchange carries; UINT32_MAX when it has given it up. */
@@ -146,7 +140,8 @@ static void note_position(struct world *w, const struct pool_watch *pw, const st
 {
 	struct ticket *entered = NULL;
 	uint32_t n = 0, rank = 0, at = 0;
-	if (p->started != pw->started || order_len(&p->queue) + p->reserved != pw->waiting)
+	if (p->reserved >= pw->reserved || p->started != pw->started ||
+		order_len(&p->queue) + p->reserved != pw->waiting)
 		return;
 	for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
 		at++;
@@ -175,7 +170,7 @@ static void note_reasons(struct world *w, struct pool_watch *pw, const struct po
 	/* each is down now, or was at the end of the last turn: all may have been at once */
 	bool hopeless = true;
 	for (uint32_t i = 0; i < p->n_containers; i++) {
-		struct container_watch *cw = watch_of(pw, p->containers[i]);
+		struct container_watch *cw = &pw->containers[i];
 		bool down = p->containers[i]->state == CONTAINER_DOWN;
 		hopeless &= down || cw->down;
 		cw->down = down;
@@ -242,21 +237,29 @@ static void check_limits(struct world *w)
 	VERIFY(w, r->clients.len <= r->client_pool.max, "I7: %u clients", r->clients.len);
 }
 
+/* The whole pool is checked when a ticket has moved, and from time to time. */
+static void watch_pool(struct world *w, struct pool_watch *pw)
+{
+	const struct pool *p = &pw->route->pool;
+	follow_containers(pw, p);
+	bool moved = check_order(w, pw, p);
+	moved |= p->next_number != pw->next_number || p->started != pw->started ||
+		p->reserved != pw->reserved || order_len(&p->queue) + p->reserved != pw->waiting;
+	if (moved || w->sim->turns % ORACLE_TURNS == 0)
+		pool_check(p);
+	note_position(w, pw, p);
+	note_reasons(w, pw, p);
+	pw->next_number = p->next_number;
+	pw->started = p->started;
+	pw->reserved = p->reserved;
+	pw->waiting = order_len(&p->queue) + p->reserved;
+	pw->retries = pw->route->metrics.retries;
+}
+
 void oracle_turn(struct world *w)
 {
-	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
-		struct pool_watch *pw = &w->oracle.pools[k];
-		const struct pool *p = &pw->route->pool;
-		pool_check(p);
-		sweep_watches(pw, p);
-		check_order(w, pw, p);
-		note_position(w, pw, p);
-		note_reasons(w, pw, p);
-		pw->next_number = p->next_number;
-		pw->started = p->started;
-		pw->waiting = order_len(&p->queue) + p->reserved;
-		pw->retries = pw->route->metrics.retries;
-	}
+	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++)
+		watch_pool(w, &w->oracle.pools[k]);
 	note_refusals(w);
 	check_limits(w);
 }

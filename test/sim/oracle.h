@@ -1,6 +1,6 @@
 /* oracle: watches the gateway from inside at the end of each of its turns, and at the end of a run.
  *
- * I1, I5  pool_check, all of it
+ * I1, I5  pool_check, all of it, at every turn in which something has moved, and every few turns
  * I4      what has waited through a turn was not overtaken in it; newcomers enter behind
  * I7      no limit is passed
  * I8      at quiescence all slots are free (or down), and nothing is kept any more
@@ -14,11 +14,11 @@
 struct world;
 struct route;
 
-enum { ORACLE_CONTAINERS = 64, ORACLE_SLOTS = 4, ORACLE_RETURNED = 16 };
+enum { ORACLE_CONTAINERS = 64, ORACLE_SLOTS = 4, ORACLE_RETURNED = 16, ORACLE_TURNS = 8 };
 
 /* What a container looked like at the end of the last turn. */
 struct container_watch {
-	uint32_t id; /* 0: none */
+	uint32_t id;
 	bool down;
 	uint64_t on_slot[ORACLE_SLOTS]; /* number of the ticket on each slot; 0: none */
 };
@@ -27,11 +27,11 @@ struct container_watch {
 struct pool_watch {
 	struct route *route; /* borrowed */
 	uint64_t next_number, started, retries;
-	struct container_watch containers[ORACLE_CONTAINERS]; /* by their ids */
-	uint32_t n_containers, next_id;                       /* of those that these are of */
+	struct container_watch containers[ORACLE_CONTAINERS]; /* by their places in the pool */
+	uint32_t n_containers, next_id;                       /* the pool's, when that was last looked at */
 	uint64_t returned[ORACLE_RETURNED]; /* numbers of those that wait again, the first so many */
 	uint32_t n_returned;
-	uint32_t waiting; /* those included whose place is kept */
+	uint32_t reserved, waiting; /* the latter with those whose place is kept */
 	/* When these were last so, and may have been the reason of an answer. */
 	uint64_t full_us, hopeless_us, trouble_us;
 };

@@ -6,7 +6,7 @@
 
 struct own_answer {
 	char type[64];     /* of a problem: "urn:berth:problem:…" */
-	int status;        /* of a problem; -1: none */
+	int64_t status;    /* of a problem; -1: none */
 	char message[128]; /* of a submission */
 	char id[40];
 	char state[16];
@@ -15,5 +15,6 @@ struct own_answer {
 	char status_url[96], result_url[96];
 };
 
-/* False when it is no JSON object, or a member is not of its kind. Members that are not there are empty. */
+/* False when it is no JSON object, or one of these members is not of its kind or there twice. Members that
+ * are not there are empty. */
 bool own_read(const char *text, size_t n, struct own_answer *ret);

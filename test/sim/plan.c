@@ -77,7 +77,7 @@ static void draw_pool(struct plan *p, struct rand *r, uint32_t index)
 	ps->retry_buffer_bytes = spread(r, 0, 64 << 10);
 	ps->zombie_timeout_us = spread(r, 500 * MS, 10 * SECOND);
 	ps->health.path = coin(r) ? "/health" : NULL;
-	ps->health.interval_us = spread(r, 10 * MS, 2 * SECOND);
+	ps->health.interval_us = spread(r, 20 * MS, 2 * SECOND);
 	ps->health.timeout_us = spread(r, 200 * MS, SECOND);
 	ps->health.fall = between(r, 1, 3);
 	ps->health.backoff_min_us = spread(r, 20 * MS, 200 * MS);

@@ -9,15 +9,16 @@ enum {
 	KEEPALIVE_US = 30 * 1000 * 1000, /* until a peer that has vanished is missed: io.h */
 };
 
+/* With AddressSanitizer nothing is used twice, so that a use of it afterwards is seen. */
 #if defined(__SANITIZE_ADDRESS__)
-#define FRESH_PIECES 1
+#define FRESH 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define FRESH_PIECES 1
+#define FRESH 1
 #endif
 #endif
-#ifndef FRESH_PIECES
-#define FRESH_PIECES 0
+#ifndef FRESH
+#define FRESH 0
 #endif
 
 static void on_arrival(struct event *ev);
@@ -29,6 +30,7 @@ void net_init(struct net *n, struct schedule *schedule, struct rand *rand)
 	n->rand = rand;
 	list_init(&n->wires);
 	list_init(&n->dead);
+	list_init(&n->spare);
 }
 
 static void wire_free(struct wire *w)
@@ -41,11 +43,22 @@ static void wire_free(struct wire *w)
 	free(w);
 }
 
+static void free_all(struct list *wires)
+{
+	struct list_node *node;
+	while ((node = list_pop_front(wires)))
+		wire_free(CONTAINER_OF(node, struct wire, node));
+}
+
 void net_sweep(struct net *n)
 {
 	struct list_node *node;
+	if (FRESH) {
+		free_all(&n->dead);
+		return;
+	}
 	while ((node = list_pop_front(&n->dead)))
-		wire_free(CONTAINER_OF(node, struct wire, node));
+		list_push_back(&n->spare, node);
 }
 
 void net_finish(struct net *n)
@@ -55,7 +68,8 @@ void net_finish(struct net *n)
 		wire_close(&w->end[0], false);
 		wire_close(&w->end[1], false);
 	}
-	net_sweep(n);
+	free_all(&n->dead);
+	free_all(&n->spare);
 }
 
 /* ---- opening ---- */
@@ -85,20 +99,32 @@ static void later_fires(struct event *ev)
 	w->on_later(w);
 }
 
+/* Memory for one, with the buffers that it had. */
+static struct wire *wire_new(struct net *n)
+{
+	struct list_node *node = list_pop_front(&n->spare);
+	struct wire *w = node ? CONTAINER_OF(node, struct wire, node) : calloc(1, sizeof *w);
+	CHECK(w);
+	struct wire_end kept[2] = { w->end[0], w->end[1] };
+	*w = (struct wire){ .net = n };
+	for (int i = 0; i < 2; i++) {
+		struct wire_end *e = &w->end[i];
+		e->wire = w;
+		e->bytes = kept[i].bytes;
+		e->cap = kept[i].cap;
+		e->arrival.fire = on_arrival;
+		e->room.fire = on_room;
+	}
+	return w;
+}
+
 struct wire *wire_create(struct net *n, const struct wire_traits *traits, const struct wire_ops *ops,
 	void *owner, void (*on_opening)(struct wire *w))
 {
-	struct wire *w = calloc(1, sizeof *w);
-	CHECK(w);
-	w->net = n;
+	struct wire *w = wire_new(n);
 	w->traits = traits;
 	w->on_later = on_opening;
 	w->later.fire = later_fires;
-	for (int i = 0; i < 2; i++) {
-		w->end[i].wire = w;
-		w->end[i].arrival.fire = on_arrival;
-		w->end[i].room.fire = on_room;
-	}
 	list_push_back(&n->wires, &w->node);
 	wire_attach(&w->end[0], ops, owner);
 	w->end[0].told_open = false;
@@ -265,11 +291,11 @@ static void deliver(struct wire_end *e)
 	e->start += n;
 	come_again(e);
 	offer_room(wire_peer(e));
-	if (!FRESH_PIECES) {
+	if (!FRESH) {
 		e->ops->on_bytes(e, bytes, n);
 		return;
 	}
-	char *fresh = malloc(n); /* so that a use of it after the callback is seen */
+	char *fresh = malloc(n);
 	CHECK(fresh);
 	memcpy(fresh, bytes, n);
 	e->ops->on_bytes(e, fresh, n);

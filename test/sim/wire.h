@@ -72,9 +72,9 @@ struct wire {
 };
 
 struct net {
-	struct schedule *schedule; /* borrowed */
-	struct rand *rand;         /* borrowed */
-	struct list wires, dead;
+	struct schedule *schedule;      /* borrowed */
+	struct rand *rand;              /* borrowed */
+	struct list wires, dead, spare; /* spare: their buffers stay */
 };
 
 void net_init(struct net *n, struct schedule *schedule, struct rand *rand);
