@@ -12,6 +12,8 @@ static const struct command *const commands[] = {
 	&command_serve,
 	&command_load,
 	&command_check,
+	&command_image,
+	&command_health,
 };
 
 static void print_help(FILE *to)

@@ -1,6 +1,8 @@
 /* berth up: a whole fleet, the orchestrator before it. */
 #include "cli/up.h"
+
 #include "cli/deployment.h"
+#include "cli/surroundings.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -22,68 +24,15 @@ static const struct key options[] = {
 
 static const struct options defaults;
 
-/* ---- what is beside this program ---- */
-
-struct surroundings {
-	char directory[PATH_MAX]; /* of this program */
-	char program[PATH_MAX];   /* berth-worker */
-	char model[PATH_MAX];
-};
-
-static bool find_directory(struct surroundings *s)
-{
-	ssize_t n = readlink("/proc/self/exe", s->directory, sizeof s->directory - 1);
-	if (n <= 0)
-		return false;
-	s->directory[n] = '\0';
-	*strrchr(s->directory, '/') = '\0';
-	return true;
-}
-
-static bool join(char path[PATH_MAX], const char *directory, const char *rest)
-{
-	return snprintf(path, PATH_MAX, "%s/%s", directory, rest) < PATH_MAX;
-}
-
-static bool find_program(const struct command *cmd, struct surroundings *s)
-{
-	if (!find_directory(s) || !join(s->program, s->directory, "berth-worker")) {
-		cli_complain(cmd, "cannot tell where this program is: /proc is needed");
-		return false;
-	}
-	if (access(s->program, X_OK) == 0)
-		return true;
-	cli_complain(cmd, "%s: %s: berth-worker has to be beside berth (make builds both)", s->program,
-		strerror(errno));
-	return false;
-}
-
-/* A relative path that leads nowhere from here may lead somewhere from where the program was built or
- * installed. */
-static const char *find_model(struct surroundings *s, const char *model)
-{
-	static const char *const places[] = { "..", "../share/berth" };
-	char place[PATH_MAX];
-	if (model[0] == '/' || access(model, F_OK) == 0)
-		return model;
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		if (join(place, s->directory, places[i]) && join(s->model, place, model) &&
-			access(s->model, F_OK) == 0)
-			return s->model;
-	}
-	return model; /* berth-worker says that it is not there */
-}
-
-/* ---- the command ---- */
-
 static int up_local(struct up *u, const struct command *cmd)
 {
 	struct surroundings surroundings;
-	if (!server_open(&u->server, up_on_signal) || !find_program(cmd, &surroundings))
+	if (!server_open(&u->server, up_on_signal) || !surroundings_find(&surroundings, cmd))
 		return EXIT_SETUP;
 	struct fleet_settings *f = &u->server.config->fleet;
 	f->program = surroundings.program;
-	f->model = find_model(&surroundings, f->model);
+	f->model =
+		surroundings_model(&surroundings, f->model); /* berth-worker says it when it is not there */
 	int r = output_open(&u->output, f->log);
 	if (r < 0) {
 		cli_complain(cmd, "log: cannot write %s: %s", f->log, strerror(-r));

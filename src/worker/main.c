@@ -1,5 +1,6 @@
 /* berth-worker: HTTP in front of an ONNX model. */
 #include "base/log.h"
+#include "worker/health.h"
 #include "worker/worker.h"
 
 #include <errno.h>
@@ -132,6 +133,12 @@ int main(int argc, char **argv)
 	if (p.options.help || p.options.version) {
 		fputs(p.options.help ? options_help : "berth-worker " BERTH_VERSION "\n", stdout);
 		return 0;
+	}
+	if (p.options.health) {
+		if (health_ask(&p.options.listen, &why))
+			return 0;
+		log_error("%s", why.text);
+		return EXIT_FAILED;
 	}
 	if (block_signals(&signals)) {
 		log_error("cannot block signals: %s", strerror(errno));

@@ -21,6 +21,8 @@ const char options_help[] =
 	"  --max-body SIZE      longest request body, 64MiB by default\n"
 	"  --delay-ms MS        delays each run, for demonstrations\n"
 	"  --delay-jitter PCT   varies that delay at random by up to PCT per cent\n"
+	"  --health             asks the worker at --listen whether it is ready: exit code 0, or 1 and why "
+	"not\n"
 	"  --help, --version\n"
 	"\n"
 	"The model runtime is looked for in $BERTH_ORT, in node_modules of the program's directory and its "
@@ -66,6 +68,7 @@ enum {
 	OPT_MAX_BODY,
 	OPT_DELAY,
 	OPT_JITTER,
+	OPT_HEALTH,
 	OPT_HELP,
 	OPT_VERSION
 };
@@ -78,6 +81,7 @@ static const struct option long_options[] = {
 	{ "max-body", required_argument, NULL, OPT_MAX_BODY },
 	{ "delay-ms", required_argument, NULL, OPT_DELAY },
 	{ "delay-jitter", required_argument, NULL, OPT_JITTER },
+	{ "health", no_argument, NULL, OPT_HEALTH },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -121,6 +125,9 @@ static bool take(struct options *o, int option, const char *value, struct why *w
 			return false;
 		o->delay_jitter = (uint32_t)n;
 		return true;
+	case OPT_HEALTH:
+		o->health = true;
+		return true;
 	case OPT_HELP:
 		o->help = true;
 		return true;
@@ -153,7 +160,7 @@ bool options_read(struct options *o, int argc, char **argv, struct why *why)
 		return true;
 	if (optind < argc)
 		return why_set(why, "%s: not an option; berth-worker --help lists them", argv[optind]);
-	if (!o->model)
+	if (!o->model && !o->health)
 		return why_set(why, "--model is missing: a directory with model.onnx, or an .onnx file");
 	return true;
 }

@@ -14,6 +14,7 @@ struct options {
 	uint32_t delay_jitter; /* per cent */
 	uint64_t max_body;     /* bytes */
 	bool help, version;    /* asked for: nothing else counts */
+	bool health;           /* asked for: only listen counts */
 };
 
 MUST_USE bool options_read(struct options *o, int argc, char **argv, struct why *why);

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,17 @@ static void *find_and_load(const char *program_dir, struct why *why)
 	if (find_in_node_modules(program_dir, path) || is_file(path, "/usr/lib/berth", "/libonnxruntime.so"))
 		return load(path, why);
 	return load_by_name(why);
+}
+
+bool runtime_find_file(const char *program_dir, char ret[RUNTIME_PATH], struct why *why)
+{
+	struct link_map *map = NULL;
+	void *library = find_and_load(program_dir, why);
+	if (!library)
+		return false;
+	bool ok = dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 && map && realpath(map->l_name, ret);
+	dlclose(library);
+	return ok ? true : why_set(why, "cannot tell where the model runtime was loaded from");
 }
 
 /* Picks the functions in use out of the library's table. */

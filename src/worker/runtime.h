@@ -21,6 +21,11 @@ struct runtime {
 	const char *version;            /* borrowed from the library: "1.28.2" */
 };
 
+enum { RUNTIME_PATH = 4096 };
+
+/* The file that runtime_open takes, without symbolic links. False with why. */
+MUST_USE bool runtime_find_file(const char *program_dir, char ret[RUNTIME_PATH], struct why *why);
+
 /* program_dir: where the running program lies; looked at, and its parents. */
 MUST_USE bool runtime_open(struct runtime *rt, const char *program_dir, struct why *why);
 void runtime_close(struct runtime *rt);
