@@ -77,22 +77,30 @@ void client_accept(struct front *f, struct io_listener *l, const struct io_addr 
 		client_set_timer(c, r->settings->client_idle_us);
 }
 
+static char *put_octet(char *at, unsigned octet)
+{
+	if (octet >= 100)
+		*at++ = (char)('0' + octet / 100);
+	if (octet >= 10)
+		*at++ = (char)('0' + octet / 10 % 10);
+	*at++ = (char)('0' + octet % 10);
+	return at;
+}
+
 struct str client_ip(const struct client *c, char text[48])
 {
-	struct writer w;
+	char *at = text;
 	if (c->unix_peer)
 		return STR("unix:");
 	if (memcmp(c->ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0) {
 		inet_ntop(AF_INET6, c->ip, text, 48);
 		return str_of(text);
 	}
-	writer_init(&w, text, 48);
 	for (int i = 12; i < 16; i++) {
-		write_u64(&w, c->ip[i]);
-		if (i < 15)
-			write_lit(&w, ".");
+		at = put_octet(at, c->ip[i]);
+		*at++ = '.';
 	}
-	return (struct str){ text, writer_len(&w) };
+	return (struct str){ text, (size_t)(at - 1 - text) };
 }
 
 void client_set_timer(struct client *c, uint64_t after_us)

@@ -99,7 +99,7 @@ static int store_request(
 /* Berth-Heartbeat: S, from a 1.1 client that reads event streams. */
 static void note_heartbeat(struct exchange *ex, const struct http_head *head)
 {
-	const struct http_field *beat = http_field_named(head, STR("Berth-Heartbeat"));
+	const struct http_field *beat = http_field(head, FIELD_BERTH_HEARTBEAT);
 	const struct http_field *accept = http_field(head, FIELD_ACCEPT);
 	uint64_t s;
 	if (beat && accept && head->minor_version && head->method != HTTP_HEAD &&

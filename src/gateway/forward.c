@@ -3,59 +3,65 @@
 #include "base/rand.h"
 #include "gateway/settings.h"
 
-/* Copies the fields for which drop() is false, each run of neighbours in one piece, their CRLF included. */
-static void copy_fields(struct writer *w, const struct http_head *head,
-	bool (*drop)(const struct http_field *f, const void *arg), const void *arg)
+static void write_slice(struct writer *w, const char *from, const char *to)
 {
-	const char *head_end = head->start_line.ptr; /* of the last field's line; set below */
-	const char *run = NULL;
+	write_bytes(w, from, (size_t)(to - from));
+}
+
+/* The head's lines from `run` on, as they stand but for the last one's white space. */
+static void copy_rest(struct writer *w, const struct http_head *head, const char *run)
+{
+	const struct str *last = head->n_fields ? &head->fields[head->n_fields - 1].value : &head->start_line;
+	write_slice(w, run, last->ptr + last->len);
+	write_lit(w, "\r\n");
+}
+
+/* Copies the head from `run` on, which is where its start line or its first field begins, but for hop-by-hop
+ * fields and those in `drop` (bits of field ids): each run of neighbours in one piece, their CRLF included.
+ */
+static void copy_head(struct writer *w, const struct http_head *head, const char *run, uint64_t drop)
+{
+	if (!(head->known & (drop | HTTP_HOP_BY_HOP))) { /* which also means that Connection names none */
+		if (run < head->start_line.ptr + head->start_line.len || head->n_fields)
+			copy_rest(w, head, run);
+		return;
+	}
 	for (uint32_t i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
-		if (drop(f, arg)) {
+		if (f->hop_by_hop || drop >> f->id & 1) {
 			if (run)
-				write_bytes(w, run, (size_t)(f->name.ptr - run));
+				write_slice(w, run, f->name.ptr);
 			run = NULL;
 		} else if (!run) {
 			run = f->name.ptr;
 		}
-		head_end = f->value.ptr + f->value.len;
 	}
-	if (run) { /* the last line's white space is left out */
-		write_bytes(w, run, (size_t)(head_end - run));
-		write_lit(w, "\r\n");
-	}
+	if (run)
+		copy_rest(w, head, run);
+}
+
+static const char *first_field(const struct http_head *head)
+{
+	return head->n_fields ? head->fields[0].name.ptr : head->start_line.ptr + head->start_line.len;
 }
 
 /* ---- requests ---- */
 
-struct request_fields {
-	const struct forward_from *from;
-	bool keep_host; /* it says the same as the target */
-};
-
-static bool drop_from_request(const struct http_field *f, const void *arg)
+/* What is not the container's to see, or is written anew. */
+static uint64_t dropped_from_request(const struct forward_from *from, bool keep_host)
 {
-	const struct request_fields *fields = arg;
-	if (f->hop_by_hop)
-		return true;
-	switch (f->id) {
-	case FIELD_HOST:
-		return !fields->keep_host;
-	case FIELD_AUTHORIZATION:
-	case FIELD_COOKIE:
-		return fields->from->durable && !settings_store_header(fields->from->durable, f->name);
-	case FIELD_CONTENT_LENGTH:
-	case FIELD_EXPECT:
-	case FIELD_BERTH_MAX_WAIT:
-	case FIELD_X_FORWARDED_FOR: /* written anew, with the client's address at its end */
-		return true;
-	case FIELD_FORWARDED:
-	case FIELD_X_FORWARDED_HOST:
-	case FIELD_X_FORWARDED_PROTO:
-		return !fields->from->trusted;
-	default:
-		return false;
-	}
+	uint64_t drop = HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) | HTTP_FIELD_BIT(FIELD_EXPECT) |
+		HTTP_FIELD_BIT(FIELD_BERTH_MAX_WAIT) | HTTP_FIELD_BIT(FIELD_X_FORWARDED_FOR);
+	if (!keep_host)
+		drop |= HTTP_FIELD_BIT(FIELD_HOST);
+	if (!from->trusted)
+		drop |= HTTP_FIELD_BIT(FIELD_FORWARDED) | HTTP_FIELD_BIT(FIELD_X_FORWARDED_HOST) |
+			HTTP_FIELD_BIT(FIELD_X_FORWARDED_PROTO);
+	if (from->durable && !settings_store_header(from->durable, STR("Authorization")))
+		drop |= HTTP_FIELD_BIT(FIELD_AUTHORIZATION);
+	if (from->durable && !settings_store_header(from->durable, STR("Cookie")))
+		drop |= HTTP_FIELD_BIT(FIELD_COOKIE);
+	return drop;
 }
 
 static void write_forwarded(
@@ -69,9 +75,9 @@ static void write_forwarded(
 		write_lit(w, ", ");
 	}
 	write_str(w, from->client_ip);
-	if (!from->trusted || !http_field(head, FIELD_X_FORWARDED_PROTO))
+	if (!from->trusted || !http_has_field(head, FIELD_X_FORWARDED_PROTO))
 		write_lit(w, "\r\nX-Forwarded-Proto: http");
-	if (!from->trusted || !http_field(head, FIELD_X_FORWARDED_HOST)) {
+	if (!from->trusted || !http_has_field(head, FIELD_X_FORWARDED_HOST)) {
 		write_lit(w, "\r\nX-Forwarded-Host: ");
 		write_str(w, host);
 	}
@@ -81,31 +87,29 @@ static void write_forwarded(
  * id, parent id, flags). */
 static void write_ids(struct writer *w, const struct http_head *head, struct rand *rand)
 {
-	bool has_id = http_field(head, FIELD_X_REQUEST_ID), has_trace = http_field(head, FIELD_TRACEPARENT);
+	bool has_id = http_has_field(head, FIELD_X_REQUEST_ID),
+	     has_trace = http_has_field(head, FIELD_TRACEPARENT);
 	if (has_id && has_trace)
 		return;
-	uint64_t a = rand_u64(rand), b = rand_u64(rand);
+	char id[2 * HEX_U64], *low = id + HEX_U64;
+	hex_u64(id, rand_u64(rand) | 1); /* all zeroes would be invalid */
+	hex_u64(low, rand_u64(rand) | 1);
 	if (!has_id) {
 		write_lit(w, "\r\nX-Request-Id: ");
-		write_hex(w, a, 16);
-		write_hex(w, b, 16);
+		write_bytes(w, id, sizeof id);
 	}
 	if (!has_trace) {
 		write_lit(w, "\r\ntraceparent: 00-");
-		write_hex(w, a | 1, 16); /* all zeroes would be invalid */
-		write_hex(w, b, 16);
+		write_bytes(w, id, sizeof id);
 		write_lit(w, "-");
-		write_hex(w, b | 1, 16);
+		write_bytes(w, low, HEX_U64);
 		write_lit(w, "-00");
 	}
 }
 
-void forward_request(struct writer *w, const struct http_head *head, const struct forward_from *from)
+static void write_request_line(
+	struct writer *w, const struct http_head *head, const struct forward_from *from)
 {
-	struct str host = head->host.ptr ? head->host : from->default_host;
-	const struct http_field *own_host = http_field(head, FIELD_HOST);
-	struct request_fields fields = { .from = from,
-		.keep_host = own_host && str_eq(own_host->value, host) };
 	write_str(w, from->method);
 	write_lit(w, " ");
 	write_str(w, from->path);
@@ -114,12 +118,24 @@ void forward_request(struct writer *w, const struct http_head *head, const struc
 		write_str(w, head->query);
 	}
 	write_lit(w, " HTTP/1.1\r\n");
-	if (!fields.keep_host) {
+}
+
+void forward_request(struct writer *w, const struct http_head *head, const struct forward_from *from)
+{
+	struct str host = head->host.ptr ? head->host : from->default_host;
+	const struct http_field *own_host = http_field(head, FIELD_HOST);
+	bool keep_host = own_host && (own_host->value.ptr == host.ptr || str_eq(own_host->value, host));
+	bool keep_line = keep_host && head->minor_version == 1 && from->method.ptr == head->start_line.ptr &&
+		from->path.ptr == head->target.ptr;
+	if (!keep_line)
+		write_request_line(w, head, from);
+	if (!keep_host) {
 		write_lit(w, "Host: ");
 		write_str(w, host);
 		write_lit(w, "\r\n");
 	}
-	copy_fields(w, head, drop_from_request, &fields);
+	copy_head(w, head, keep_line ? head->start_line.ptr : first_field(head),
+		dropped_from_request(from, keep_host));
 	write_forwarded(w, head, from, host);
 	write_ids(w, head, from->rand);
 	if (from->upgrade.ptr) {
@@ -144,29 +160,30 @@ void forward_request_end(struct writer *w, bool has_body, uint64_t body_bytes)
 
 /* ---- answers ---- */
 
-static bool drop_from_answer(const struct http_field *f, const void *arg)
+/* Writes the status line, in Berth's own version (RFC 9110 §6.2), and the fields that are not in `drop`. */
+static void copy_answer(struct writer *w, const struct http_head *head, uint64_t drop)
 {
-	const bool *keep_length = arg;
-	return f->hop_by_hop || (f->id == FIELD_CONTENT_LENGTH && !*keep_length);
-}
-
-static void write_status_line(struct writer *w, const struct http_head *head)
-{
-	write_lit(w, "HTTP/1.1 "); /* Berth's own version, RFC 9110 §6.2 */
+	if (head->minor_version == 1 && head->reason.len) {
+		copy_head(w, head, head->start_line.ptr, drop);
+		return;
+	}
+	write_lit(w, "HTTP/1.1 ");
 	write_bytes(w, head->start_line.ptr + 9, 3);
 	write_lit(w, " ");
 	write_str(w, head->reason);
 	write_lit(w, "\r\n");
+	copy_head(w, head, first_field(head), drop);
 }
 
 void forward_answer(struct writer *w, const struct http_head *head, enum answer_framing framing,
 	uint64_t body_bytes, bool keep_alive, uint8_t client_minor_version, uint64_t queue_us,
 	uint64_t upstream_us)
 {
-	bool keep_length = framing == ANSWER_NO_BODY && head->status != 204; /* RFC 9110 §8.6 */
-	write_status_line(w, head);
-	copy_fields(w, head, drop_from_answer, &keep_length);
-	if (framing == ANSWER_LENGTH) {
+	bool same_length = framing == ANSWER_LENGTH && head->framing == FRAMING_LENGTH;
+	bool keep_length =
+		same_length || (framing == ANSWER_NO_BODY && head->status != 204); /* RFC 9110 §8.6 */
+	copy_answer(w, head, keep_length ? 0 : HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH));
+	if (framing == ANSWER_LENGTH && !same_length) {
 		write_lit(w, "Content-Length: ");
 		write_u64(w, body_bytes);
 		write_lit(w, "\r\n");
@@ -185,7 +202,7 @@ void forward_answer(struct writer *w, const struct http_head *head, enum answer_
 		write_lit(w, "\r\n\r\n");
 }
 
-static bool drop_from_result(const struct http_field *f, const void *arg)
+static bool is_kept_in_result(const struct http_field *f)
 {
 	static const struct str names[] = {
 		{ "alt-svc", 7 },
@@ -194,35 +211,33 @@ static bool drop_from_result(const struct http_field *f, const void *arg)
 		{ "x-content-type-options", 22 },
 		{ "cache-control", 13 },
 	};
-	(void)arg;
 	if (f->hop_by_hop || f->id == FIELD_CONTENT_LENGTH || f->id == FIELD_DATE ||
 		f->id == FIELD_SET_COOKIE)
-		return true;
+		return false;
 	if (f->name.len > 15 && str_eq_nocase((struct str){ f->name.ptr, 15 }, STR("access-control-")))
-		return true;
+		return false;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (str_eq_nocase(f->name, names[i]))
-			return true;
+			return false;
 	}
-	return false;
+	return true;
 }
 
 void forward_result_fields(struct writer *w, const struct http_head *head)
 {
-	copy_fields(w, head, drop_from_result, NULL);
-}
-
-static bool drop_from_switch(const struct http_field *f, const void *arg)
-{
-	(void)arg;
-	return f->hop_by_hop || f->id == FIELD_CONTENT_LENGTH;
+	for (uint32_t i = 0; i < head->n_fields; i++) {
+		const struct http_field *f = &head->fields[i];
+		if (!is_kept_in_result(f))
+			continue;
+		write_slice(w, f->name.ptr, f->value.ptr + f->value.len);
+		write_lit(w, "\r\n");
+	}
 }
 
 void forward_switch(struct writer *w, const struct http_head *head)
 {
 	const struct http_field *upgrade = http_field(head, FIELD_UPGRADE);
-	write_status_line(w, head);
-	copy_fields(w, head, drop_from_switch, NULL);
+	copy_answer(w, head, HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH));
 	write_lit(w, "Via: 1.1 berth\r\nConnection: Upgrade\r\n");
 	if (upgrade) {
 		write_lit(w, "Upgrade: ");

@@ -66,6 +66,8 @@ static struct preference read_preference(const struct http_head *head)
 {
 	struct preference p = { 0 };
 	struct str element;
+	if (!http_has_field(head, FIELD_PREFER))
+		return p;
 	for (uint32_t i = 0; i < head->n_fields; i++) {
 		struct str rest =
 			head->fields[i].id == FIELD_PREFER ? head->fields[i].value : (struct str){ NULL, 0 };
@@ -206,7 +208,7 @@ static bool note_key(struct exchange *ex, const struct http_head *head)
 static void to_pool(struct client *c, const struct http_head *head, bool more_is_here)
 {
 	struct reactor *r = c->reactor;
-	struct route *route = reactor_route(r, url_host(head->host), head->path);
+	struct route *route = reactor_route(r, head->host, head->path);
 	if (!route) {
 		refuse(c, PROBLEM_NOT_FOUND,
 			"no pool matches this host and path (pools: match in berth.yaml)");

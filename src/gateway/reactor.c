@@ -8,6 +8,7 @@
 #include "gateway/members.h"
 #include "gateway/status_file.h"
 #include "gateway/watch.h"
+#include "http/url.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -32,10 +33,12 @@ void reactor_changed(struct reactor *r)
 
 /* ---- routes ---- */
 
+/* host: with or without port. */
 static bool host_fits(struct str pattern, struct str host)
 {
-	if (str_eq(pattern, STR("*")))
+	if (pattern.len == 1 && pattern.ptr[0] == '*')
 		return true;
+	host = url_host(host);
 	if (!str_starts(pattern, STR("*.")))
 		return str_eq_nocase(pattern, host);
 	struct str suffix = str_skip(pattern, 1); /* ".example.org" */

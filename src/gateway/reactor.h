@@ -84,7 +84,7 @@ static inline bool route_is_over(const struct route *route)
 	return route->gone && route->pool.n_containers == 0;
 }
 
-/* The route of a request; NULL when no pool fits. host: without port. */
+/* The route of a request; NULL when no pool fits. host: with or without port. */
 struct route *reactor_route(struct reactor *r, struct str host, struct str path);
 
 /* A pool joins, without containers: the caller sorts the routes and applies their members afterwards.

@@ -4,6 +4,7 @@ const char http_field_names[FIELD_COUNT][32] = {
 	[FIELD_ACCEPT] = "accept",
 	[FIELD_AUTHORIZATION] = "authorization",
 	[FIELD_BERTH_BUSY] = "berth-busy",
+	[FIELD_BERTH_HEARTBEAT] = "berth-heartbeat",
 	[FIELD_BERTH_MAX_WAIT] = "berth-max-wait",
 	[FIELD_CONNECTION] = "connection",
 	[FIELD_CONTENT_LENGTH] = "content-length",
@@ -43,6 +44,7 @@ const struct http_field_slot http_field_slots[128] = {
 	ENTRY("accept", 'a', FIELD_ACCEPT),
 	ENTRY("authorization", 'a', FIELD_AUTHORIZATION),
 	ENTRY("berth-busy", 'b', FIELD_BERTH_BUSY),
+	ENTRY("berth-heartbeat", 'b', FIELD_BERTH_HEARTBEAT),
 	ENTRY("berth-max-wait", 'b', FIELD_BERTH_MAX_WAIT),
 	ENTRY("connection", 'c', FIELD_CONNECTION),
 	ENTRY("content-length", 'c', FIELD_CONTENT_LENGTH),
@@ -78,7 +80,7 @@ const struct http_field_slot http_field_slots[128] = {
 
 const struct http_field *http_field(const struct http_head *head, enum http_field_id id)
 {
-	for (uint32_t i = 0; i < head->n_fields; i++) {
+	for (uint32_t i = 0; http_has_field(head, id) && i < head->n_fields; i++) {
 		if (head->fields[i].id == id)
 			return &head->fields[i];
 	}
@@ -122,6 +124,8 @@ bool http_list_next(struct str *rest, struct str *ret_element)
 
 bool http_list_has(const struct http_head *head, enum http_field_id id, struct str token)
 {
+	if (!http_has_field(head, id))
+		return false;
 	for (uint32_t i = 0; i < head->n_fields; i++) {
 		struct str rest = head->fields[i].value, element;
 		while (head->fields[i].id == id && http_list_next(&rest, &element)) {

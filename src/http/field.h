@@ -13,7 +13,7 @@ extern const struct http_field_slot http_field_slots[128];
 extern const char http_field_names[FIELD_COUNT][32];
 
 /* Length and first letter tell the names apart; with these small factors no two names share a slot. */
-#define HTTP_FIELD_SLOT(len, first) (((len)*5u + ((unsigned)(first)&31) * 3u) & 127)
+#define HTTP_FIELD_SLOT(len, first) (((len)*7u + ((unsigned)(first)&31) * 6u) & 127)
 
 /* True when the 4 or 8 bytes at `in` are those at `name`, but for the case of letters, which alone have bit
  * 0x40 in our names. */

@@ -12,14 +12,6 @@ enum {
 	CONNECTION_OPTIONS_MAX = 32, /* each is looked for among all fields */
 };
 
-#define BIT(id) ((uint64_t)1 << (id))
-
-/* Fields that concern one connection, not the message (RFC 9110 §7.6.1). Trailer is among them because
- * trailers are not passed on, and the proxies' own credentials because they are for this hop (§11.7). */
-static const uint64_t hop_by_hop = BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) |
-	BIT(FIELD_PROXY_AUTHENTICATE) | BIT(FIELD_PROXY_AUTHORIZATION) | BIT(FIELD_PROXY_CONNECTION) |
-	BIT(FIELD_TE) | BIT(FIELD_TRAILER) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_UPGRADE);
-
 _Static_assert(FIELD_COUNT <= 64, "the sets of fields are bits of one word");
 
 struct cursor {
@@ -32,11 +24,10 @@ static struct cursor cursor_over(const char *bytes, size_t len)
 	return (struct cursor){ bytes, len ? bytes + len : bytes }; /* no bytes may be NULL */
 }
 
-/* The known fields of a head. */
+/* Of the known fields of a head, http_head.known has which are there. */
 struct seen {
-	uint64_t once;             /* those on one line at least */
-	uint64_t again;            /* those on more than one */
-	uint8_t line[FIELD_COUNT]; /* for those in `once`: the last line that has it */
+	uint64_t again;            /* those on more than one line */
+	uint8_t line[FIELD_COUNT]; /* for those that are there: the last line that has it */
 };
 
 static enum parse_status bad(struct http_head *h, enum parse_error e)
@@ -301,7 +292,7 @@ static enum parse_status take_name(struct cursor *c, struct http_head *h, struct
 		return bad(h, PARSE_ERROR_FIELD_NAME);
 	f->name = (struct str){ from, (size_t)(at - from) };
 	f->id = http_field_id(f->name);
-	f->hop_by_hop = (hop_by_hop & BIT(f->id)) != 0;
+	f->hop_by_hop = (HTTP_HOP_BY_HOP & HTTP_FIELD_BIT(f->id)) != 0;
 	c->at = at + 1;
 	return PARSE_OK;
 }
@@ -336,12 +327,12 @@ static enum parse_status take_fields(struct cursor *cursor, struct http_head *h,
 			s = take_value(&c, h, f);
 		if (s != PARSE_OK)
 			return s;
-		again |= once & BIT(f->id);
-		once |= BIT(f->id);
+		again |= once & HTTP_FIELD_BIT(f->id);
+		once |= HTTP_FIELD_BIT(f->id);
 		seen->line[f->id] = (uint8_t)n;
 	}
 	h->n_fields = n;
-	seen->once = once;
+	h->known = once;
 	seen->again = again;
 	enum parse_status s = take_line_end(&c, h, PARSE_ERROR_LINE_END);
 	*cursor = c;
@@ -349,11 +340,6 @@ static enum parse_status take_fields(struct cursor *cursor, struct http_head *h,
 }
 
 /* ---- the message as a whole ---- */
-
-static bool has(const struct seen *seen, enum http_field_id id)
-{
-	return seen->once & BIT(id);
-}
 
 /* The only list of codings that is understood is one "chunked". An empty element, which other lists may have,
  * is refused here: where a message ends must not depend on how such a list is read. */
@@ -385,16 +371,16 @@ static enum parse_error read_framing(
 {
 	h->framing = otherwise;
 	h->content_length = 0;
-	if (has(seen, FIELD_TRANSFER_ENCODING)) {
-		if (has(seen, FIELD_CONTENT_LENGTH) || h->minor_version == 0)
+	if (http_has_field(h, FIELD_TRANSFER_ENCODING)) {
+		if (http_has_field(h, FIELD_CONTENT_LENGTH) || h->minor_version == 0)
 			return PARSE_ERROR_TRANSFER_CODING;
 		h->framing = FRAMING_CHUNKED;
 		return check_codings(h);
 	}
-	if (has(seen, FIELD_CONTENT_LENGTH)) {
+	if (http_has_field(h, FIELD_CONTENT_LENGTH)) {
 		struct str value = h->fields[seen->line[FIELD_CONTENT_LENGTH]].value;
-		if (seen->again & BIT(FIELD_CONTENT_LENGTH) || !str_to_u64(value, &h->content_length) ||
-			h->content_length > INT64_MAX)
+		if (seen->again & HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) ||
+			!str_to_u64(value, &h->content_length) || h->content_length > INT64_MAX)
 			return PARSE_ERROR_CONTENT_LENGTH;
 		h->framing = FRAMING_LENGTH;
 	}
@@ -420,7 +406,7 @@ static bool is_option(struct str option, const char *name)
 }
 
 /* Connection: keep_alive (RFC 9112 §9.3), upgrade (RFC 9110 §7.8), the fields that it names (§7.6.1). */
-NOINLINE static enum parse_error read_connection(struct http_head *h, const struct seen *seen)
+NOINLINE static enum parse_error read_connection(struct http_head *h)
 {
 	bool close = false, keep = false, upgrade = false;
 	uint32_t options = 0;
@@ -440,7 +426,7 @@ NOINLINE static enum parse_error read_connection(struct http_head *h, const stru
 		}
 	}
 	h->keep_alive = !close && (keep || h->minor_version == 1);
-	h->upgrade = upgrade && has(seen, FIELD_UPGRADE) && h->minor_version == 1;
+	h->upgrade = upgrade && http_has_field(h, FIELD_UPGRADE) && h->minor_version == 1;
 	return PARSE_ERROR_NONE;
 }
 
@@ -451,17 +437,17 @@ static enum parse_error read_message(
 	h->keep_alive = h->minor_version == 1;
 	h->upgrade = false;
 	enum parse_error e = read_framing(h, seen, otherwise);
-	return !e && has(seen, FIELD_CONNECTION) ? read_connection(h, seen) : e;
+	return !e && http_has_field(h, FIELD_CONNECTION) ? read_connection(h) : e;
 }
 
 /* Host (RFC 9112 §3.2): one in a 1.1 request, at most one in a 1.0 request. An absolute-form's authority goes
  * before it. */
 static enum parse_error read_host(struct http_head *h, const struct seen *seen)
 {
-	if (!has(seen, FIELD_HOST))
+	if (!http_has_field(h, FIELD_HOST))
 		return h->minor_version == 0 ? PARSE_ERROR_NONE : PARSE_ERROR_HOST;
 	struct str host = h->fields[seen->line[FIELD_HOST]].value;
-	if (seen->again & BIT(FIELD_HOST) || !url_is_authority(host))
+	if (seen->again & HTTP_FIELD_BIT(FIELD_HOST) || !url_is_authority(host))
 		return PARSE_ERROR_HOST;
 	if (!h->host.ptr)
 		h->host = host;
@@ -513,7 +499,7 @@ static enum parse_status request_head(struct cursor *c, struct http_head *h)
 		return s;
 	clear_response_part(h);
 	h->expect_continue = h->expect_other = false;
-	if (has(&seen, FIELD_EXPECT))
+	if (http_has_field(h, FIELD_EXPECT))
 		read_expect(h);
 	enum parse_error e = read_host(h, &seen);
 	if (!e)

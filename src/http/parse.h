@@ -71,6 +71,7 @@ enum http_field_id {
 	FIELD_ACCEPT,
 	FIELD_AUTHORIZATION,
 	FIELD_BERTH_BUSY,
+	FIELD_BERTH_HEARTBEAT,
 	FIELD_BERTH_MAX_WAIT,
 	FIELD_CONNECTION,
 	FIELD_CONTENT_LENGTH,
@@ -104,6 +105,17 @@ enum http_field_id {
 	FIELD_X_REQUEST_ID,
 	FIELD_COUNT,
 };
+
+#define HTTP_FIELD_BIT(id) ((uint64_t)1 << (id))
+
+/* Fields that concern one connection, not the message (RFC 9110 §7.6.1). Trailer is among them because
+ * trailers are not passed on, and the proxies' own credentials because they are for this hop (§11.7). */
+#define HTTP_HOP_BY_HOP                                                                                \
+	(HTTP_FIELD_BIT(FIELD_CONNECTION) | HTTP_FIELD_BIT(FIELD_KEEP_ALIVE) |                         \
+		HTTP_FIELD_BIT(FIELD_PROXY_AUTHENTICATE) | HTTP_FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | \
+		HTTP_FIELD_BIT(FIELD_PROXY_CONNECTION) | HTTP_FIELD_BIT(FIELD_TE) |                    \
+		HTTP_FIELD_BIT(FIELD_TRAILER) | HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) |              \
+		HTTP_FIELD_BIT(FIELD_UPGRADE))
 
 struct http_field {
 	struct str name;
@@ -146,6 +158,7 @@ struct http_head {
 	bool upgrade;          /* Connection: upgrade with an Upgrade field, in 1.1 */
 	enum http_framing framing;
 	uint64_t content_length; /* with FRAMING_LENGTH, else 0 */
+	uint64_t known; /* HTTP_FIELD_BIT(id): it has that field; the bit of FIELD_OTHER means nothing */
 	uint32_t n_fields;
 	struct http_field fields[HTTP_FIELDS_MAX];
 	enum parse_error error; /* with PARSE_BAD */
@@ -164,6 +177,11 @@ MUST_USE enum parse_status http_parse_request(
  * body has keep_alive false. */
 MUST_USE enum parse_status http_parse_response(const char *bytes, size_t len, size_t max_bytes,
 	enum http_method request_method, struct http_head *ret);
+
+static inline bool http_has_field(const struct http_head *head, enum http_field_id id)
+{
+	return head->known >> id & 1;
+}
 
 /* First field with this id, or NULL. */
 const struct http_field *http_field(const struct http_head *head, enum http_field_id id);

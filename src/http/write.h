@@ -44,3 +44,6 @@ void write_u64(struct writer *w, uint64_t v); /* decimal */
 void write_hex(
 	struct writer *w, uint64_t v, int digits); /* lower case, exactly `digits`; 0: as many as it takes */
 void write_ms(struct writer *w, uint64_t us);      /* microseconds as milliseconds: "12.345" */
+
+enum { HEX_U64 = 16 };
+void hex_u64(char into[HEX_U64], uint64_t v); /* all digits, in lower case */

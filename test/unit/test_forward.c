@@ -243,6 +243,10 @@ static void test_answers(void **state)
 		uint8_t minor;
 	} cases[] = {
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n" SEEN "\r\n\r\n", HTTP_GET,
+			ANSWER_LENGTH, 5, true, 1 },
+		/* one that came in chunks, and is all there */
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 5\r\n" SEEN "\r\n\r\n", HTTP_GET,
 			ANSWER_LENGTH, 5, true, 1 },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",

@@ -27,6 +27,23 @@ static void test_parts(void **state)
 	assert_false(w.overflow);
 }
 
+/* Every number of digits, at both of its ends. */
+static void test_u64(void **state)
+{
+	char buf[32], expected[32];
+	struct writer w;
+	uint64_t edge = 1;
+	for (int digits = 1; digits <= 20; digits++, edge *= 10) {
+		uint64_t values[] = { edge - 1, edge, edge + 1 };
+		for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+			writer_init(&w, buf, sizeof buf);
+			write_u64(&w, values[i]);
+			snprintf(expected, sizeof expected, "%llu", (unsigned long long)values[i]);
+			assert_str(written(&w), expected);
+		}
+	}
+}
+
 static void test_hex(void **state)
 {
 	static const struct {
@@ -41,6 +58,8 @@ static void test_hex(void **state)
 		{ 0x1abc, 2, "bc" },
 		{ UINT64_MAX, 0, "ffffffffffffffff" },
 		{ 1, 16, "0000000000000001" },
+		{ 0x0123456789abcdef, 16, "0123456789abcdef" },
+		{ 0xfedcba9876543210, 0, "fedcba9876543210" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		char buf[32];
@@ -91,6 +110,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_u64),
 		cmocka_unit_test(test_hex),
 		cmocka_unit_test(test_ms),
 		cmocka_unit_test(test_overflow),
