@@ -166,11 +166,20 @@ bool container_answer(struct fake_container *c, struct wire_end *far)
 
 /* ---- reading ---- */
 
-/* A request of which Berth has sent only a part before it closed the connection, which is still under way:
- * nobody runs half a request. */
+/* A model server does not notice that its client is gone while it is at work. Where there is no way to ask
+ * it, it is one that notices. */
+static bool works_on(const struct seat *s)
+{
+	const struct pool_settings *ps = &s->container->world->plan.pools[s->container->pool];
+	return ps->idle_probe.path && s->token != NO_TOKEN && !s->babbled &&
+		(s->state == SEAT_WORKING || s->state == SEAT_HUNG);
+}
+
+/* Berth has closed the connection, which is still under way, perhaps behind the rest of a request: nobody
+ * runs half a request, and who notices that its client is gone stops. */
 static bool is_broken_off(const struct seat *s)
 {
-	return s->state == SEAT_READING && (s->end->fin || s->end->err);
+	return s->state != SEAT_IDLE && !s->gone && (s->end->fin || s->end->err) && !works_on(s);
 }
 
 static uint32_t broken_off(const struct fake_container *c)
@@ -609,15 +618,6 @@ static void on_act(struct event *e)
 }
 
 /* ---- what Berth does to a connection ---- */
-
-/* A model server does not notice that its client is gone while it is at work. Where there is no way to ask
- * it, it is one that notices. */
-static bool works_on(const struct seat *s)
-{
-	const struct pool_settings *ps = &s->container->world->plan.pools[s->container->pool];
-	return ps->idle_probe.path && s->token != NO_TOKEN && !s->babbled &&
-		(s->state == SEAT_WORKING || s->state == SEAT_HUNG);
-}
 
 static void on_eof(struct wire_end *e)
 {
