@@ -45,10 +45,16 @@ static void print_summary(const struct config *c, const char *name)
 {
 	const struct settings *s = &c->settings;
 	size_t containers = c->fleet_pool < s->n_pools ? (size_t)c->fleet.workers * c->fleet.containers : 0;
-	for (size_t i = 0; i < s->n_pools; i++)
+	size_t sources = 0;
+	for (size_t i = 0; i < s->n_pools; i++) {
 		containers += s->pools[i].n_containers;
-	printf("%s: ok: %zu pool%s, %zu container%s\n", name, s->n_pools, s->n_pools == 1 ? "" : "s",
+		sources += s->pools[i].n_sources;
+	}
+	printf("%s: ok: %zu pool%s, %zu container%s", name, s->n_pools, s->n_pools == 1 ? "" : "s",
 		containers, containers == 1 ? "" : "s");
+	if (sources)
+		printf(", %zu source%s", sources, sources == 1 ? "" : "s");
+	printf("\n");
 }
 
 static int check(struct config *c, const char *file)

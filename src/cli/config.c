@@ -197,7 +197,7 @@ static void choose_fleet_pool(struct config *c)
 {
 	struct settings *s = &c->settings;
 	c->fleet_pool = 0;
-	while (c->fleet_pool < s->n_pools && s->pools[c->fleet_pool].n_containers)
+	while (c->fleet_pool < s->n_pools && pool_names_containers(&s->pools[c->fleet_pool]))
 		c->fleet_pool++;
 	if (c->fleet_pool == s->n_pools)
 		return;

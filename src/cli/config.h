@@ -18,7 +18,7 @@ enum { CONFIG_ERRORS_MAX = 16, CONFIG_FLAGS_MAX = 64, CONFIG_LINE = 400, CONFIG_
 
 /* What the configuration is meant for. */
 enum config_use {
-	CONFIG_SERVE, /* every pool names its containers */
+	CONFIG_SERVE, /* every pool names its containers, or who knows them */
 	CONFIG_UP,    /* one pool gets the fleet's */
 	CONFIG_CHECK, /* as its fleet section says */
 	CONFIG_FIND,  /* only that section counts: it tells where the fleet is */

@@ -192,7 +192,7 @@ static void check_container_addrs(struct config *c, size_t pool)
 	for (size_t i = 0; i < p->n_containers; i++) {
 		const struct io_addr *a = &p->containers[i].addr;
 		const char *why = not_a_container(a);
-		snprintf(name, sizeof name, "containers[%zu]", i);
+		snprintf(name, sizeof name, "containers[%u]", p->containers[i].place);
 		if (why)
 			config_error(
 				c, in_pool(path, pool, name), "%s: %s", io_addr_print(a, true, text), why);
@@ -226,7 +226,8 @@ static void check_pool(struct config *c, size_t pool)
 
 struct address_use {
 	char text[IO_ADDR_TEXT];
-	size_t pool, container;
+	size_t pool;
+	uint32_t place; /* in the pool's list */
 };
 
 static int compare_uses(const void *a, const void *b)
@@ -237,7 +238,7 @@ static int compare_uses(const void *a, const void *b)
 		return order;
 	if (x->pool != y->pool)
 		return x->pool < y->pool ? -1 : 1;
-	return x->container < y->container ? -1 : x->container > y->container;
+	return x->place < y->place ? -1 : x->place > y->place;
 }
 
 /* A container that is named twice would get twice its slots. */
@@ -257,17 +258,58 @@ static void check_containers_apart(struct config *c)
 		for (size_t k = 0; k < s->pools[i].n_containers; k++, at++) {
 			io_addr_print(&s->pools[i].containers[k].addr, true, uses[at].text);
 			uses[at].pool = i;
-			uses[at].container = k;
+			uses[at].place = s->pools[i].containers[k].place;
 		}
 	}
 	qsort(uses, n, sizeof *uses, compare_uses);
 	for (size_t i = 1; i < n; i++) {
 		if (strcmp(uses[i].text, uses[i - 1].text) != 0)
 			continue;
-		snprintf(name, sizeof name, "containers[%zu]", uses[i].container);
+		snprintf(name, sizeof name, "containers[%u]", uses[i].place);
 		config_error(c, in_pool(path, uses[i].pool, name), "%s is a container already", uses[i].text);
 	}
 	free(uses);
+}
+
+/* The same text before this one, in this pool or one above it. */
+static bool is_source_before(const struct settings *s, size_t pool, size_t source)
+{
+	const char *text = s->pools[pool].sources[source];
+	for (size_t i = 0; i <= pool; i++) {
+		size_t n = i < pool ? s->pools[i].n_sources : source;
+		for (size_t k = 0; k < n; k++) {
+			if (!strcmp(s->pools[i].sources[k], text))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Likewise of a source. */
+static void check_sources_apart(struct config *c)
+{
+	const struct settings *s = &c->settings;
+	char path[CONFIG_PATH];
+	for (size_t i = 0; i < s->n_pools; i++) {
+		for (size_t k = 0; k < s->pools[i].n_sources; k++) {
+			if (is_source_before(s, i, k))
+				config_error(c, in_pool(path, i, "containers"),
+					"%.100s stands here a second time: each container would get twice "
+					"its slots",
+					s->pools[i].sources[k]);
+		}
+	}
+}
+
+static void check_dns(struct config *c)
+{
+	const struct source_settings *s = &c->settings.sources;
+	if (s->dns_server.len && port_of(&s->dns_server) == 0)
+		config_error(c, "dns.server", "a DNS server has a port, 53 as a rule, not 0");
+	if (s->dns_server.len && s->dns_server.sa.sa_family == AF_UNIX)
+		config_error(c, "dns.server", "a DNS server has an address like 10.0.0.2:53");
+	if (s->dns_ttl_min_us > s->dns_ttl_max_us)
+		config_error(c, "dns.ttl_min", "must not be above dns.ttl_max");
 }
 
 static void check_every_pool_has_containers(struct config *c, enum config_use use)
@@ -275,7 +317,7 @@ static void check_every_pool_has_containers(struct config *c, enum config_use us
 	const struct settings *s = &c->settings;
 	char path[CONFIG_PATH];
 	for (size_t i = 0; i < s->n_pools; i++) {
-		if (s->pools[i].n_containers || i == c->fleet_pool)
+		if (pool_names_containers(&s->pools[i]) || i == c->fleet_pool)
 			continue;
 		config_error(c, in_pool(path, i, "containers"),
 			"the pool \"%.60s\" has none: name their addresses%s", s->pools[i].name,
@@ -314,6 +356,8 @@ void config_check(struct config *c, enum config_use use)
 	for (size_t i = 0; i < c->settings.n_pools; i++)
 		check_pool(c, i);
 	check_containers_apart(c);
+	check_sources_apart(c);
+	check_dns(c);
 	check_every_pool_has_containers(c, use);
 	if (c->has_fleet)
 		check_fleet(c);

@@ -165,14 +165,58 @@ static bool set_network(const struct setter *s, struct str text)
 	return set_text(s, text);
 }
 
-static bool set_container(const struct setter *s, struct str text)
+/* ---- containers: addresses, and sources that know addresses ---- */
+
+static bool set_source(const struct setter *s, struct str text, const char **ret)
 {
-	struct container_settings c = { 0 };
-	struct setter inner = *s;
-	inner.at = (char *)&c.addr;
-	if (!set_addr(&inner, text))
+	char error[SOURCE_ERROR];
+	if (!source_check(text, error)) {
+		snprintf(s->complaint, SCHEMA_COMPLAINT, "\"%.*s\": %.120s",
+			text.len > 60 ? 60 : (int)text.len, text.ptr, error);
 		return false;
-	memcpy(s->at, &c, sizeof c);
+	}
+	*ret = copy_text(s, text);
+	return *ret;
+}
+
+static bool set_container(const struct setter *s, struct str text, struct container_settings *ret)
+{
+	char dns[SOURCE_TEXT], error[SOURCE_ERROR];
+	struct setter inner = *s;
+	inner.at = (char *)&ret->addr;
+	if (set_addr(&inner, text))
+		return true;
+	snprintf(dns, sizeof dns, "dns:" STR_FMT, STR_ARG(text));
+	if (text.len < sizeof dns - sizeof "dns:" && source_check(str_of(dns), error))
+		snprintf(s->complaint, SCHEMA_COMPLAINT,
+			"\"%.60s\": for the addresses of a host name write %.80s", dns + sizeof "dns:" - 1,
+			dns);
+	return false;
+}
+
+/* Both lists at once. */
+static bool set_containers(
+	const struct setter *s, struct pool_settings *p, const struct str *texts, size_t n, size_t *ret_bad)
+{
+	struct container_settings *containers = arena_alloc(s->arena, n ? n * sizeof *containers : 1);
+	const char **sources = arena_alloc(s->arena, n ? n * sizeof *sources : 1);
+	size_t n_containers = 0, n_sources = 0;
+	if (!containers || !sources)
+		return refuse(s, "the list is too long");
+	for (size_t i = 0; i < n; i++) {
+		bool is_source = source_is_text(texts[i]);
+		*ret_bad = i;
+		containers[n_containers] = (struct container_settings){ .place = (uint32_t)i };
+		if (is_source ? !set_source(s, texts[i], &sources[n_sources])
+			      : !set_container(s, texts[i], &containers[n_containers]))
+			return false;
+		n_sources += is_source;
+		n_containers += !is_source;
+	}
+	p->containers = containers;
+	p->n_containers = n_containers;
+	p->sources = sources;
+	p->n_sources = n_sources;
 	return true;
 }
 
@@ -194,20 +238,18 @@ static bool set_one(const struct setter *s, struct str text)
 		return set_addr(s, text);
 	case KIND_NETWORKS:
 		return set_network(s, text);
-	case KIND_CONTAINERS:
-		return set_container(s, text);
 	case KIND_SWITCH:
 		store_number(s, true);
 		return true;
+	case KIND_CONTAINERS: /* never comes here */
+		break;
 	}
 	return false;
 }
 
 static size_t element_bytes(const struct key *key)
 {
-	if (key->kind == KIND_ADDRS)
-		return sizeof(struct io_addr);
-	return key->kind == KIND_CONTAINERS ? sizeof(struct container_settings) : sizeof(const char *);
+	return key->kind == KIND_ADDRS ? sizeof(struct io_addr) : sizeof(const char *);
 }
 
 bool schema_set(const struct key *key, void *base, const struct str *texts, size_t n, struct arena *arena,
@@ -217,6 +259,8 @@ bool schema_set(const struct key *key, void *base, const struct str *texts, size
 		.key = key, .at = (char *)base + key->offset, .arena = arena, .complaint = complaint
 	};
 	*ret_bad = 0;
+	if (key->kind == KIND_CONTAINERS)
+		return set_containers(&s, base, texts, n, ret_bad);
 	if (!schema_is_list(key))
 		return set_one(&s, texts[0]);
 	size_t step = element_bytes(key);

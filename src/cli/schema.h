@@ -32,7 +32,8 @@ enum kind {
 	KIND_ADDRS,      /* struct io_addr *, and a size_t at count_offset */
 	KIND_TEXTS,      /* const char **, likewise */
 	KIND_NETWORKS,   /* const char **, likewise: addresses or networks */
-	KIND_CONTAINERS, /* struct container_settings *, likewise */
+	KIND_CONTAINERS, /* of struct pool_settings: addresses go to its containers, the rest to its sources
+			  */
 	KIND_SWITCH,     /* bool; a flag without a value */
 };
 

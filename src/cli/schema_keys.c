@@ -85,6 +85,19 @@ static const struct key keys[] = {
 		.doc = "an Idempotency-Key holds for so long after its end" },
 	{ TOP(DURATION, "drain_timeout", drain_timeout_us), DURATION(0, DAY),
 		.doc = "what runs or waits may take so long after SIGTERM" },
+	{ TOP(ADDR_OFF, "dns.server", sources.dns_server), .arg = "ADDR",
+		.doc = "the DNS server that containers: dns:… asks, 10.0.0.2:53; off: those of "
+		       "/etc/resolv.conf, and /etc/hosts" },
+	{ TOP(DURATION, "dns.ttl_min", sources.dns_ttl_min_us), DURATION(10 * MS, DAY),
+		.doc = "a name is asked again when its time to live is over, and not before this" },
+	{ TOP(DURATION, "dns.ttl_max", sources.dns_ttl_max_us), DURATION(10 * MS, DAY),
+		.doc = "a name is asked again after this at the latest" },
+	{ TOP(DURATION, "dns.timeout", sources.dns_timeout_us), DURATION(10 * MS, HOUR),
+		.doc = "for a server's answer; each is asked twice" },
+	{ TOP(DURATION, "dns.grace", sources.dns_grace_us), DURATION(0, DAY),
+		.doc = "for which a name may have no address before its containers leave" },
+	{ TOP(NUMBER, "discovery.max_containers", sources.containers_max), NUMBER(1, 100000),
+		.doc = "containers that one source may know" },
 	{ TOP(CHOICE, "half_close", half_close_waits), .choices = half_close_names, .arg = "leave|wait",
 		.doc = "a client that shuts its sending side down after a whole request has left, or waits "
 		       "for the answer" },
@@ -100,8 +113,8 @@ static const struct key keys[] = {
 		.doc = "the containers' path that they go to" },
 	{ SCOPE_POOL, KIND_CONTAINERS, "containers", LIST(pool_settings, containers, n_containers),
 		.arg = "ADDR",
-		.doc = "the containers: 127.0.0.1:5000, [::1]:5000 or unix:/path; host names are not "
-		       "resolved" },
+		.doc = "the containers: 127.0.0.1:5000, [::1]:5000 or unix:/path; or who knows them: "
+		       "dns:NAME:PORT or file:PATH" },
 	{ POOL(NUMBER, "slots", slots), NUMBER(1, POOL_SLOTS_MAX),
 		.doc = "requests that a container may have in flight" },
 	{ POOL(NUMBER, "queue.max", queue_max), NUMBER(0, 10000000),

@@ -42,9 +42,13 @@ bool server_start(struct server *s)
 {
 	char error[SERVER_ERROR];
 	s->reactor = reactor_create(s->io, &s->config->settings, error, sizeof error);
-	if (!s->reactor)
-		cli_complain(s->cmd, "%s", error);
-	return s->reactor;
+	if (s->reactor) {
+		s->sources = (struct sources){ .io = s->io, .reactor = s->reactor };
+		if (sources_follow(&s->sources, &s->config->settings, error, sizeof error))
+			return true;
+	}
+	cli_complain(s->cmd, "%s", error);
+	return false;
 }
 
 /* The file as it is now, with the flags of the command line; NULL after an error, which the log has. */
@@ -95,6 +99,8 @@ void server_reload(struct server *s, const struct fleet *fleet)
 	c->older = s->config;
 	s->config = c;
 	drop_unused(s);
+	if (!sources_follow(&s->sources, &c->settings, error, sizeof error))
+		log_error("reload: %s; it is tried again with the next reload", error);
 	log_info("reload: the configuration is taken over; where Berth listens, its log, status file and "
 		 "store stay as they were");
 }
@@ -112,21 +118,33 @@ void server_print_ready(const struct server *s)
 	const struct settings *settings = &s->config->settings;
 	char text[SERVER_URL];
 	struct io_addr addr;
-	size_t n = 0;
+	size_t n = 0, n_sources = 0;
 	printf("berth: listening on ");
 	for (size_t i = 0; reactor_front_addr(s->reactor, i, &addr); i++)
 		printf("%s%s", i ? " and " : "", server_url(&addr, text));
 	if (reactor_admin_addr(s->reactor, &addr))
 		printf(", admin on %s", io_addr_print(&addr, true, text));
-	for (size_t i = 0; i < settings->n_pools; i++)
+	for (size_t i = 0; i < settings->n_pools; i++) {
 		n += settings->pools[i].n_containers;
-	printf(", %zu container%s\n", n, n == 1 ? "" : "s");
+		n_sources += settings->pools[i].n_sources;
+	}
+	printf(", %zu container%s", n, n == 1 ? "" : "s");
+	if (n_sources)
+		printf(", %zu source%s", n_sources, n_sources == 1 ? "" : "s");
+	printf("\n");
 	fflush(stdout);
+}
+
+void server_stop(struct server *s)
+{
+	sources_finish(&s->sources);
+	reactor_destroy(s->reactor);
+	s->reactor = NULL;
 }
 
 void server_finish(struct server *s)
 {
-	reactor_destroy(s->reactor);
+	server_stop(s);
 	if (s->watches_signals)
 		signals_unwatch(&s->signals);
 	io_epoll_destroy(s->io);

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/config.h"
 #include "cli/process.h"
+#include "cli/sources.h"
 #include "gateway/gateway.h"
 
 enum { SERVER_ERROR = 512, SERVER_URL = IO_ADDR_TEXT + 8 };
@@ -17,6 +18,7 @@ struct server {
 	struct config *config;     /* owned */
 	struct io *io;             /* owned */
 	struct reactor *reactor;   /* owned; NULL before server_start */
+	struct sources sources;    /* that the configuration names */
 	struct signals signals;
 	bool watches_signals;
 	int listen_fds[LISTEN_FDS_MAX];
@@ -38,12 +40,15 @@ MUST_USE bool server_start(struct server *s);
  * changes nothing, and the log says why. */
 void server_reload(struct server *s, const struct fleet *fleet);
 
-/* "berth: listening on http://127.0.0.1:8080, admin on 127.0.0.1:9091, 2 containers", with the ports that
- * were chosen, on standard output. */
+/* "berth: listening on http://127.0.0.1:8080, admin on 127.0.0.1:9091, 2 containers, 1 source", with the
+ * ports that were chosen, on standard output. */
 void server_print_ready(const struct server *s);
 
 /* "http://127.0.0.1:8080", or "unix:/path". Returns url. */
 const char *server_url(const struct io_addr *addr, char url[SERVER_URL]);
+
+/* Ends the reactor, and what tells it of containers; the loop stays. */
+void server_stop(struct server *s);
 
 /* Also of one that was not prepared to the end. */
 void server_finish(struct server *s);

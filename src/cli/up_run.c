@@ -221,8 +221,7 @@ static void serve(struct up *u)
 	run_loop(u);
 	io_timer_stop(u->server.io, &u->ask_again);
 	agent_finish(&u->self);
-	reactor_destroy(u->server.reactor);
-	u->server.reactor = NULL;
+	server_stop(&u->server);
 }
 
 static void run_fleet(struct up *u)

@@ -45,6 +45,27 @@ static void key_u64(struct json *j, const char *key, uint64_t v)
 	json_u64(j, v);
 }
 
+static void describe_sources(struct json *j, const struct route *route)
+{
+	json_key(j, "sources");
+	json_open(j, '[');
+	for (size_t i = 0; i < route->n_discoveries; i++) {
+		const struct discovery *d = &route->discoveries[i];
+		json_open(j, '{');
+		json_key(j, "source");
+		json_string(j, str_of(d->source));
+		json_key(j, "state");
+		json_string(j, str_of(discovery_state_name(d->state)));
+		key_u64(j, "containers", d->n);
+		if (d->state == DISCOVERY_UNREACHABLE) {
+			json_key(j, "why");
+			json_string(j, str_of(d->why));
+		}
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 static void describe_pool(struct json *j, struct route *route)
 {
 	static const char *const names[SLOT_STATES] = { "down", "connecting", "free", "busy", "zombie" };
@@ -93,6 +114,7 @@ static void describe_pool(struct json *j, struct route *route)
 		json_close(j, '}');
 	}
 	json_close(j, ']');
+	describe_sources(j, route);
 	json_close(j, '}');
 }
 

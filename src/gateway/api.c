@@ -203,32 +203,6 @@ static void handle_queue(struct client *c)
 	reply_json(c, 200, no_store);
 }
 
-void api_readyz(struct client *c)
-{
-	struct reactor *r = c->reactor;
-	struct json *j = &r->json;
-	uint32_t up = 0, all = 0, draining = 0;
-	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct pool *p = &r->routes[i]->pool;
-		all += p->n_containers;
-		for (uint32_t k = 0; k < p->n_containers; k++) {
-			up += p->containers[k]->state == CONTAINER_UP;
-			draining += p->containers[k]->draining;
-		}
-	}
-	bool ready = up > 0 && !r->draining;
-	json_reset(j);
-	json_open(j, '{');
-	json_key(j, "ready");
-	json_bool(j, ready);
-	key_u64(j, "up", up);
-	key_u64(j, "containers", all);
-	key_u64(j, "draining", draining);
-	json_close(j, '}');
-	json_bytes(j, STR("\n"));
-	reply_json(c, ready ? 200 : 503, no_store);
-}
-
 void api_handle(struct client *c, const struct http_head *head)
 {
 	struct str path = head->path;

@@ -173,6 +173,25 @@ static uint64_t container_failures(const struct container *c)
 	return c->failures;
 }
 
+static void sources(struct reactor *r, struct json *j)
+{
+	head(j, "berth_source_reachable", "gauge",
+		"1 while the source of containers has told what there is and can be reached.");
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct route *route = r->routes[i];
+		for (size_t k = 0; k < route->n_discoveries; k++)
+			line(j, "berth_source_reachable{pool=\"%s\",source=\"%s\"} %d", route->settings->name,
+				route->discoveries[k].source, route->discoveries[k].state == DISCOVERY_HEARD);
+	}
+	head(j, "berth_source_containers", "gauge", "Containers that the source knows.");
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct route *route = r->routes[i];
+		for (size_t k = 0; k < route->n_discoveries; k++)
+			line(j, "berth_source_containers{pool=\"%s\",source=\"%s\"} %zu",
+				route->settings->name, route->discoveries[k].source, route->discoveries[k].n);
+	}
+}
+
 static void single(struct json *j, const char *name, const char *type, const char *help, uint64_t v)
 {
 	head(j, name, type, help);
@@ -196,6 +215,7 @@ void metrics_write(struct reactor *r, struct json *j)
 		"Requests that were given to the container.", container_requests);
 	containers(r, j, "berth_container_failures_total", "counter", "Failures of the container.",
 		container_failures);
+	sources(r, j);
 	single(j, "berth_connections", "gauge", "Client connections that are open.", r->clients.len);
 	single(j, "berth_connections_total", "counter", "Client connections that were accepted.",
 		r->metrics.connections);

@@ -82,6 +82,11 @@ struct pool_settings {
 	struct timeout_settings timeouts;
 };
 
+static inline bool pool_names_containers(const struct pool_settings *p)
+{
+	return p->n_containers || p->n_sources;
+}
+
 struct settings {
 	struct io_addr *listen; /* at least one, unless sockets were handed over */
 	size_t n_listen;

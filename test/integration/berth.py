@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BERTH_BUILD", ROOT / "build")).resolve()
 PATIENCE = 30  # seconds after which a test that waits has failed
 
-READY = re.compile(r"^berth: listening on (?P<fronts>.+?)(?:, admin on (?P<admin>\S+))?, (?P<containers>\d+) containers?$",
+READY = re.compile(r"^berth: listening on (?P<fronts>.+?)(?:, admin on (?P<admin>\S+))?, (?P<containers>\d+) containers?(?:, \d+ sources?)?$",
                    re.MULTILINE)
 
 

@@ -33,10 +33,12 @@ def test_healthz_and_readyz(gateway, scripted):
     assert (ask(berth, "GET", "/healthz").status, ask(berth, "GET", "/healthz").body) == (200, b"ok\n")
     answer = ask(berth, "GET", "/readyz")
     assert answer.status == 200
-    assert json.loads(answer.body) == {"ready": True, "up": 1, "containers": 1, "draining": 0}
+    counts = {"containers": 1, "draining": 0, "generations": {},
+              "sources": {"all": 0, "unheard": 0, "heard": 0, "unreachable": 0}}
+    assert json.loads(answer.body) == {"ready": True, "up": 1, "down": 0, **counts}
     container.die()
     wait_until(lambda: ask(berth, "GET", "/readyz").status == 503)
-    assert json.loads(ask(berth, "GET", "/readyz").body) == {"ready": False, "up": 0, "containers": 1, "draining": 0}
+    assert json.loads(ask(berth, "GET", "/readyz").body) == {"ready": False, "up": 0, "down": 1, **counts}
     assert ask(berth, "GET", "/healthz").status == 200  # Berth itself is well
 
 

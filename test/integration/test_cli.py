@@ -57,8 +57,7 @@ def test_no_command_is_wrong_usage(run):
     (["status", "--admin", "there"], 'berth status: --admin: expected an address such as 127.0.0.1:9091, found "there"'),
     (["serve"], 'berth serve: containers: the pool "default" has none: name their addresses, or start a fleet with berth up'),
     (["serve", "--containers", "model-1:5000"],
-     'berth serve: --containers: "model-1:5000": host names are not resolved: write the address itself '
-     "(127.0.0.1:5000, [::1]:5000, unix:/path)"),
+     'berth serve: --containers: "model-1:5000": for the addresses of a host name write dns:model-1:5000'),
     (["serve", "--containers", "127.0.0.1:1", "--queue-max", "x"], 'berth serve: --queue-max: expected a number, found "x"'),
     (["serve", "--config", "none.yaml"], "berth serve: none.yaml: cannot read it: No such file or directory"),
     (["up", "--workers", "0"], 'berth up: --workers: expected 1 to 250, found "0"'),

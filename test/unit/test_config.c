@@ -256,6 +256,36 @@ static void test_flags_make_a_pool(void **state)
 	config_destroy(c);
 }
 
+/* Addresses and sources stand in one list, and become two. */
+static void test_sources_of_containers(void **state)
+{
+	struct config *c =
+		read_good("pools:\n"
+			  "  - containers: [dns:workers.internal:5000, 127.0.0.1:5000, file:/run/list, "
+			  "unix:/run/c.sock]\n"
+			  "  - {name: b, match: {path_prefix: /b}, containers: \"dns:b:1\"}\n"
+			  "dns: {server: \"[fd00::1]:53\", ttl_min: 2s, ttl_max: 3s, timeout: 4s, grace: "
+			  "0s}\n"
+			  "discovery: {max_containers: 7}\n",
+			CONFIG_SERVE);
+	const struct settings *s = &c->settings;
+	assert_int_equal(s->pools[0].n_containers, 2);
+	assert_addr(&s->pools[0].containers[1].addr, "unix:/run/c.sock");
+	assert_string_equal(s->pools[0].containers[1].name, "container2");
+	assert_int_equal(s->pools[0].n_sources, 2);
+	assert_string_equal(s->pools[0].sources[0], "dns:workers.internal:5000");
+	assert_string_equal(s->pools[0].sources[1], "file:/run/list");
+	assert_int_equal(s->pools[1].n_containers, 0);
+	assert_string_equal(s->pools[1].sources[0], "dns:b:1");
+	assert_addr(&s->sources.dns_server, "[fd00::1]:53");
+	assert_int_equal(s->sources.dns_ttl_min_us, 2000000);
+	assert_int_equal(s->sources.dns_ttl_max_us, 3000000);
+	assert_int_equal(s->sources.dns_timeout_us, 4000000);
+	assert_int_equal(s->sources.dns_grace_us, 0);
+	assert_int_equal(s->sources.containers_max, 7);
+	config_destroy(c);
+}
+
 static void test_errors_of_flags_name_the_flag(void **state)
 {
 	static const struct {
@@ -263,8 +293,10 @@ static void test_errors_of_flags_name_the_flag(void **state)
 	} cases[] = {
 		{ "queue.max", "many", "--queue-max: expected a number, found \"many\"" },
 		{ "containers", "127.0.0.1:5000,host:1",
-			"--containers: \"host:1\": host names are not resolved: write the address itself "
-			"(127.0.0.1:5000, [::1]:5000, unix:/path)" },
+			"--containers: \"host:1\": for the addresses of a host name write dns:host:1" },
+		{ "containers", "127.0.0.1:5000,dns:host",
+			"--containers: \"dns:host\": expected dns:NAME:PORT, as in "
+			"dns:workers.internal:5000" },
 		{ "containers", "127.0.0.1:5000,", "--containers: \"\": expected an address, found nothing" },
 		{ "containers", "169.254.169.254:80",
 			"--containers: 169.254.169.254:80: link-local and metadata addresses are no "
@@ -339,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_listening_sockets_replace_the_default_only),
 		cmocka_unit_test(test_flags_win),
 		cmocka_unit_test(test_flags_make_a_pool),
+		cmocka_unit_test(test_sources_of_containers),
 		cmocka_unit_test(test_errors_of_flags_name_the_flag),
 		cmocka_unit_test(test_flags_of_a_pool_need_one_pool),
 		cmocka_unit_test(test_no_two_keys_have_the_same_flag),

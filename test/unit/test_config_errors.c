@@ -160,6 +160,19 @@ static void test_values_that_do_not_fit_together(void **state)
 		{ POOL "  - containers: [127.0.0.1:5001, 127.0.0.1:5000]\n    name: b\n    match: "
 		       "{path_prefix: /b}\n",
 			"berth.yaml:3:34: containers: 127.0.0.1:5000 is a container already" },
+		{ "pools:\n  - containers: [dns:a:1, 127.0.0.1:5001, 127.0.0.1:5001]\n",
+			"berth.yaml:2:43: containers: 127.0.0.1:5001 is a container already" },
+		{ POOL "dns: {server: \"10.0.0.1:0\"}\n",
+			"berth.yaml:3:15: dns.server: a DNS server has a port, 53 as a rule, not 0" },
+		{ POOL "dns: {server: \"unix:/x\"}\n",
+			"berth.yaml:3:15: dns.server: a DNS server has an address like 10.0.0.2:53" },
+		{ POOL "dns: {ttl_min: 2m}\n",
+			"berth.yaml:3:16: dns.ttl_min: must not be above dns.ttl_max" },
+		{ "pools:\n  - containers: [file:/a, dns:a:1, \"file:\"]\n",
+			"berth.yaml:2:36: containers: \"file:\": expected file:PATH" },
+		{ "pools:\n  - containers: [dns:a:1, dns:a:1]\n",
+			"berth.yaml:2:17: containers: dns:a:1 stands here a second time: each container "
+			"would get twice its slots" },
 		{ "pools:\n  - name: a\n",
 			"berth.yaml:2:5: containers: the pool \"a\" has none: name their addresses, or start "
 			"a fleet with berth up" },

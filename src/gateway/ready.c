@@ -1,0 +1,102 @@
+/* ready: whether requests can be served, and counts of what serves them, for load balancers and for those who
+ * start a fleet and wait for it. */
+#include "gateway/backend.h"
+#include "gateway/client.h"
+#include "gateway/describe.h"
+#include "gateway/discover.h"
+#include "gateway/intake.h"
+#include "gateway/reactor.h"
+
+#include <string.h>
+
+enum { GENERATIONS_MAX = 16 }; /* that are shown, those that come first */
+
+struct generation {
+	const char *name; /* borrowed from a backend */
+	uint32_t containers, up;
+};
+
+struct counts {
+	uint32_t containers, up, draining;
+	uint32_t sources[DISCOVERY_STATES], all_sources;
+	struct generation generations[GENERATIONS_MAX];
+	uint32_t n_generations;
+};
+
+static void count_generation(struct counts *c, const char *name, bool up)
+{
+	uint32_t i = 0;
+	while (i < c->n_generations && strcmp(c->generations[i].name, name) != 0)
+		i++;
+	if (i == GENERATIONS_MAX)
+		return;
+	if (i == c->n_generations)
+		c->generations[c->n_generations++] = (struct generation){ .name = name };
+	c->generations[i].containers++;
+	c->generations[i].up += up;
+}
+
+static void count_route(struct counts *c, const struct route *route)
+{
+	for (uint32_t i = 0; i < route->pool.n_containers; i++) {
+		const struct container *container = route->pool.containers[i];
+		const struct backend *b = backend_of(container);
+		bool up = container->state == CONTAINER_UP;
+		c->containers++;
+		c->up += up;
+		c->draining += container->draining || b->leaving;
+		if (b->generation[0])
+			count_generation(c, b->generation, up);
+	}
+	for (size_t i = 0; i < route->n_discoveries; i++) {
+		c->sources[route->discoveries[i].state]++;
+		c->all_sources++;
+	}
+}
+
+static void key_u64(struct json *j, const char *key, uint64_t v)
+{
+	json_key(j, key);
+	json_u64(j, v);
+}
+
+static void write_counts(struct json *j, const struct counts *c, bool ready)
+{
+	json_open(j, '{');
+	json_key(j, "ready");
+	json_bool(j, ready);
+	key_u64(j, "containers", c->containers);
+	key_u64(j, "up", c->up);
+	key_u64(j, "down", c->containers - c->up);
+	key_u64(j, "draining", c->draining);
+	json_key(j, "sources");
+	json_open(j, '{');
+	key_u64(j, "all", c->all_sources);
+	for (int s = 0; s < DISCOVERY_STATES; s++)
+		key_u64(j, discovery_state_name((enum discovery_state)s), c->sources[s]);
+	json_close(j, '}');
+	json_key(j, "generations");
+	json_open(j, '{');
+	for (uint32_t i = 0; i < c->n_generations; i++) {
+		json_key(j, c->generations[i].name);
+		json_open(j, '{');
+		key_u64(j, "containers", c->generations[i].containers);
+		key_u64(j, "up", c->generations[i].up);
+		json_close(j, '}');
+	}
+	json_close(j, '}');
+	json_close(j, '}');
+	json_bytes(j, STR("\n"));
+}
+
+void api_readyz(struct client *c)
+{
+	struct reactor *r = c->reactor;
+	struct counts counts = { 0 };
+	for (uint32_t i = 0; i < r->n_routes; i++)
+		count_route(&counts, r->routes[i]);
+	bool ready = counts.up > 0 && !r->draining;
+	json_reset(&r->json);
+	write_counts(&r->json, &counts, ready);
+	client_reply(c, ready ? 200 : 503, "application/json", STR(NO_STORE), json_str(&r->json));
+}
