@@ -28,8 +28,8 @@
 enum aws_service { AWS_EC2, AWS_IAM, AWS_S3, AWS_SSM, AWS_STS };
 
 enum {
-	AWS_PARALLEL = 12,         /* calls under way at once */
-	AWS_ATTEMPTS = 10,         /* of one call that is throttled or not answered */
+	AWS_PARALLEL = 12, /* calls under way at once */
+	AWS_ATTEMPTS = 10,
 	AWS_PASSING_S = 300,       /* for which a code that passes by itself is waited out */
 	AWS_ANSWER_MAX = 32 << 20, /* bytes of an answer */
 	AWS_CODE = 80,
@@ -42,6 +42,7 @@ struct aws {
 	bool (*interrupted)(void *user); /* NULL: never. Once it is true no call is begun … */
 	bool impatient;                  /* … and those under way are given up */
 	void *user;                      /* of interrupted */
+	unsigned attempts;               /* AWS_ATTEMPTS: of a call that is throttled or not answered */
 	char why[AWS_WHY];               /* what failed, one line */
 };
 

@@ -55,7 +55,7 @@ static uint64_t clock_us(void)
 bool aws_open(struct aws *a, const char *profile, const char *region)
 {
 	uint64_t seed;
-	*a = (struct aws){ 0 };
+	*a = (struct aws){ .attempts = AWS_ATTEMPTS };
 	if (!curl_load(a->why))
 		return false;
 	if (!aws_credentials_find(&a->credentials, profile, region, a->why)) {
@@ -283,7 +283,7 @@ static void end_attempt(struct aws *a, struct flight *f, CURLcode result)
 	case AWS_OK:
 		break;
 	case AWS_AGAIN:
-		if (f->attempts < AWS_ATTEMPTS)
+		if (f->attempts < a->attempts)
 			wait_again(a, f, pause_us(a, f->attempts, AGAIN_MS * MS, AGAIN_MAX_S * S));
 		break;
 	case AWS_LATER:

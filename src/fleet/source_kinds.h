@@ -7,3 +7,6 @@ extern const struct source_kind source_dns;
 
 /* file:PATH. A container a line, watched. */
 extern const struct source_kind source_file;
+
+/* aws:cluster=NAME,ports=FROM-TO. The workers of a fleet on EC2, by tag, asked every five seconds. */
+extern const struct source_kind source_aws;

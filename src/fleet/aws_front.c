@@ -1,0 +1,136 @@
+#include "fleet/aws_front.h"
+
+#include <curl/curl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TIMEOUT_MS = 2000, ANSWER_MAX = 64 << 10, SHOWN_MAX = 16 };
+
+struct answer {
+	char text[ANSWER_MAX];
+	size_t len;
+};
+
+static size_t on_data(char *data, size_t size, size_t n, void *user)
+{
+	struct answer *a = user;
+	size_t len = size * n;
+	if (len > sizeof a->text - a->len)
+		return 0;
+	memcpy(a->text + a->len, data, len);
+	a->len += len;
+	return len;
+}
+
+const char *aws_generation_name(const char *spec, uint32_t generation, char name[AWS_GENERATION])
+{
+	snprintf(name, AWS_GENERATION, "%.16s-%u", spec, generation);
+	return name;
+}
+
+const char *aws_front_host(const char *ip, char host[AWS_IP + 2])
+{
+	snprintf(host, AWS_IP + 2, strchr(ip, ':') ? "[%s]" : "%s", ip);
+	return host;
+}
+
+static uint32_t member(const json_t *object, const char *key)
+{
+	json_int_t n = json_integer_value(json_object_get(object, key));
+	return n > 0 && n <= INT32_MAX ? (uint32_t)n : 0;
+}
+
+static bool read_answer(const struct answer *a, struct aws_ready *ret)
+{
+	json_t *root = json_loadb(a->text, a->len, 0, NULL), *value;
+	const char *name;
+	bool ok = json_is_integer(json_object_get(root, "containers"));
+	ret->containers = member(root, "containers");
+	ret->up = member(root, "up");
+	ret->draining = member(root, "draining");
+	json_object_foreach(json_object_get(root, "generations"), name, value)
+	{
+		if (ret->n_generations == AWS_GENERATIONS_MAX)
+			break;
+		struct aws_generation *g = &ret->generations[ret->n_generations++];
+		str_copy(g->name, sizeof g->name, str_of(name));
+		g->containers = member(value, "containers");
+		g->up = member(value, "up");
+	}
+	json_decref(root);
+	return ok;
+}
+
+void aws_front_ask(const char *host, struct aws_ready *ret)
+{
+	struct answer *a = calloc(1, sizeof *a);
+	CURL *easy = curl_easy_init();
+	char url[128];
+	*ret = (struct aws_ready){ 0 };
+	snprintf(url, sizeof url, "http://%s/berth/readyz", host);
+	snprintf(ret->why, sizeof ret->why, "out of memory");
+	if (a && easy) {
+		curl_easy_setopt(easy, CURLOPT_URL, url);
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+		curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+		curl_easy_setopt(easy, CURLOPT_WRITEDATA, a);
+		CURLcode r = curl_easy_perform(easy);
+		ret->answered = r == CURLE_OK && read_answer(a, ret);
+		snprintf(ret->why, sizeof ret->why, "%s",
+			r == CURLE_OK ? "what answers is no front of Berth" : curl_easy_strerror(r));
+	}
+	curl_easy_cleanup(easy);
+	free(a);
+}
+
+/* n when there is none of this name. */
+static size_t find(const struct aws_generation *all, size_t n, const char *name)
+{
+	size_t i = 0;
+	while (i < n && strcmp(all[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+void aws_expect(struct aws_expected *e, const struct aws_instance *i, uint32_t containers)
+{
+	char name[AWS_GENERATION];
+	aws_generation_name(i->spec, i->generation, name);
+	size_t at = find(e->generations, e->n_generations, name);
+	e->containers += containers;
+	if (at == AWS_GENERATIONS_MAX)
+		return; /* it counts among all */
+	if (at == e->n_generations)
+		str_copy(e->generations[e->n_generations++].name, AWS_GENERATION, str_of(name));
+	e->generations[at].containers += containers;
+}
+
+/* The front shows some generations only, and all containers. */
+bool aws_is_complete(const struct aws_ready *r, const struct aws_expected *e)
+{
+	bool all_shown = r->n_generations < SHOWN_MAX;
+	if (!r->answered || r->containers != e->containers || r->up != e->containers || r->draining)
+		return false;
+	for (size_t i = 0; i < e->n_generations; i++) {
+		size_t at = find(r->generations, r->n_generations, e->generations[i].name);
+		bool shown = at < r->n_generations;
+		if (shown ? r->generations[at].containers != e->generations[i].containers : all_shown)
+			return false;
+	}
+	return true;
+}
+
+uint32_t aws_count_up(const struct aws_ready *r, const struct aws_expected *e)
+{
+	uint32_t up = 0;
+	for (size_t i = 0; i < e->n_generations; i++) {
+		size_t at = find(r->generations, r->n_generations, e->generations[i].name);
+		uint32_t most = e->generations[i].containers;
+		if (at < r->n_generations)
+			up += r->generations[at].up < most ? r->generations[at].up : most;
+	}
+	return up;
+}

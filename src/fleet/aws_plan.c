@@ -1,0 +1,416 @@
+#include "fleet/aws_plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void aws_plan_init(struct aws_plan *p)
+{
+	*p = (struct aws_plan){ 0 };
+}
+
+void aws_plan_finish(struct aws_plan *p)
+{
+	free(p->steps);
+	*p = (struct aws_plan){ 0 };
+}
+
+static void add(struct aws_plan *p, const struct aws_step *step)
+{
+	if (p->n == p->cap) {
+		size_t cap = p->cap ? 2 * p->cap : 64;
+		struct aws_step *bigger = realloc(p->steps, cap * sizeof *bigger);
+		if (!bigger) {
+			p->failed = true;
+			return;
+		}
+		p->steps = bigger;
+		p->cap = cap;
+	}
+	p->steps[p->n++] = *step;
+}
+
+static void add_of(struct aws_plan *p, enum aws_step_kind kind, enum aws_role role)
+{
+	add(p, &(struct aws_step){ .kind = kind, .role = role });
+}
+
+static void add_instance(struct aws_plan *p, enum aws_step_kind kind, const struct aws_instance *i)
+{
+	add(p, &(struct aws_step){ .kind = kind, .role = i->role, .instance = *i });
+}
+
+static void add_rule(struct aws_plan *p, enum aws_step_kind kind, const struct aws_rule *rule)
+{
+	add(p, &(struct aws_step){ .kind = kind, .role = rule->to, .rule = *rule });
+}
+
+/* ---- up: what instances need ---- */
+
+static bool has_object(const struct aws_found *f, const char *key)
+{
+	for (size_t i = 0; i < f->n_objects; i++) {
+		if (!strcmp(f->objects[i], key))
+			return true;
+	}
+	return false;
+}
+
+static void plan_bucket(struct aws_plan *p, const struct aws_found *f, const struct aws_wanted *w)
+{
+	if (!f->bucket_there)
+		add(p, &(struct aws_step){ .kind = AWS_MAKE_BUCKET });
+	if ((f->bucket_ours || !f->bucket_there) && !f->bucket_tagged && !w->settings->bucket)
+		add(p, &(struct aws_step){ .kind = AWS_TAG_THE_BUCKET });
+	for (size_t i = 0; i < w->n_objects; i++) {
+		if (!has_object(f, w->objects[i].key))
+			add(p, &(struct aws_step){ .kind = AWS_UPLOAD, .object = &w->objects[i] });
+	}
+}
+
+static void plan_iam(struct aws_plan *p, const struct aws_found *f, const struct aws_recipe *r)
+{
+	for (enum aws_role role = 0; role < AWS_ROLES; role++) {
+		const struct aws_iam *iam = &f->iam[role];
+		if (!iam->role)
+			add_of(p, AWS_MAKE_ROLE, role);
+		if (!iam->role || strcmp(iam->policy, r->policy[role]))
+			add_of(p, AWS_SET_POLICY, role);
+		if (!iam->profile)
+			add_of(p, AWS_MAKE_PROFILE, role);
+		if (!iam->attached)
+			add_of(p, AWS_ATTACH_ROLE, role);
+	}
+}
+
+static bool is_same_rule(const struct aws_rule *a, const struct aws_rule *b)
+{
+	return a->to == b->to && a->from_port == b->from_port && a->to_port == b->to_port &&
+		!strcmp(a->source, b->source);
+}
+
+static bool has_rule(const struct aws_rule *rules, size_t n, const struct aws_rule *rule)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (is_same_rule(&rules[i], rule))
+			return true;
+	}
+	return false;
+}
+
+/* The rules of a cluster: the front's port from each network, the containers' ports from the orchestrator. A
+ * group that is yet to be made has the id "". */
+static size_t wanted_rules(const struct aws_found *f, const struct aws_wanted *w, struct aws_rule *rules)
+{
+	size_t n = 0;
+	rules[n] = (struct aws_rule){
+		.to = AWS_WORKER, .from_port = w->base_port, .to_port = w->base_port + w->containers - 1
+	};
+	str_copy(rules[n++].source, AWS_IP, str_of(f->groups[AWS_ORCHESTRATOR].id));
+	for (size_t i = 0; i < w->settings->n_admin_cidrs; i++) {
+		rules[n] = (struct aws_rule){
+			.to = AWS_ORCHESTRATOR, .from_port = AWS_FRONT_PORT, .to_port = AWS_FRONT_PORT
+		};
+		str_copy(rules[n++].source, AWS_IP, str_of(w->settings->admin_cidrs[i]));
+	}
+	return n;
+}
+
+/* Without --admin-cidr who may reach the front stays as it is. */
+static void plan_groups(struct aws_plan *p, const struct aws_found *f, const struct aws_wanted *w)
+{
+	struct aws_rule *rules = calloc(1 + w->settings->n_admin_cidrs, sizeof *rules);
+	if (!rules) {
+		p->failed = true;
+		return;
+	}
+	size_t n = wanted_rules(f, w, rules);
+	for (enum aws_role role = 0; role < AWS_ROLES; role++) {
+		if (!f->groups[role].id[0])
+			add_of(p, AWS_MAKE_GROUP, role);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!has_rule(f->rules, f->n_rules, &rules[i]))
+			add_rule(p, AWS_MAKE_RULE, &rules[i]);
+	}
+	for (size_t i = 0; i < f->n_rules; i++) {
+		bool kept = f->rules[i].to == AWS_ORCHESTRATOR && !w->settings->n_admin_cidrs;
+		if (!kept && !has_rule(rules, n, &f->rules[i]))
+			add_rule(p, AWS_REVOKE_RULE, &f->rules[i]);
+	}
+	free(rules);
+}
+
+/* ---- up: the instances ---- */
+
+static bool is_right(const struct aws_instance *i, const struct aws_recipe *r)
+{
+	return aws_is_live(i) && !i->draining && !strcmp(i->spec, r->spec[i->role]);
+}
+
+static bool is_index_taken(const struct aws_found *f, uint32_t index)
+{
+	for (size_t i = 0; i < f->n_instances; i++) {
+		if (f->instances[i].role == AWS_WORKER && f->instances[i].index == index &&
+			aws_is_live(&f->instances[i]))
+			return true;
+	}
+	return false;
+}
+
+static uint32_t next_generation(const struct aws_found *f)
+{
+	uint32_t most = 0;
+	for (size_t i = 0; i < f->n_instances; i++) {
+		if (f->instances[i].generation > most)
+			most = f->instances[i].generation;
+	}
+	return most + 1;
+}
+
+static void start(struct aws_plan *p, const struct aws_found *f, const struct aws_wanted *w,
+	const struct aws_recipe *r, enum aws_role role, uint32_t index)
+{
+	struct aws_instance i = { .role = role, .index = index, .generation = next_generation(f) };
+	str_copy(i.spec, sizeof i.spec, str_of(r->spec[role]));
+	str_copy(i.type, sizeof i.type, str_of(w->settings->instance_type));
+	add_instance(p, role == AWS_WORKER ? AWS_START_WORKER : AWS_START_ORCHESTRATOR, &i);
+}
+
+/* Of those that are right, the ones with the lowest numbers stay. */
+static bool is_surplus(const struct aws_found *f, const struct aws_recipe *r, size_t at, uint32_t wanted)
+{
+	const struct aws_instance *self = &f->instances[at];
+	uint32_t before = 0;
+	for (size_t i = 0; i < f->n_instances; i++) {
+		const struct aws_instance *other = &f->instances[i];
+		bool first = other->index < self->index || (other->index == self->index && i < at);
+		before += i != at && other->role == self->role && is_right(other, r) && first;
+	}
+	return before >= wanted;
+}
+
+static void end_instance(struct aws_plan *p, const struct aws_instance *i)
+{
+	if (aws_is_live(i) && i->role == AWS_WORKER && !i->draining)
+		add_instance(p, AWS_DRAIN, i);
+	if (aws_is_live(i) || i->state == AWS_STOPPED)
+		add_instance(p, AWS_TERMINATE, i);
+}
+
+static void plan_instances(
+	struct aws_plan *p, const struct aws_found *f, const struct aws_wanted *w, const struct aws_recipe *r)
+{
+	const uint32_t wanted[AWS_ROLES] = { [AWS_WORKER] = w->workers, [AWS_ORCHESTRATOR] = 1 };
+	uint32_t right[AWS_ROLES] = { 0 }, index = 1;
+	for (size_t i = 0; i < f->n_instances; i++) {
+		const struct aws_instance *one = &f->instances[i];
+		if (is_right(one, r) && !is_surplus(f, r, i, wanted[one->role]))
+			right[one->role]++;
+		else
+			end_instance(p, one);
+	}
+	for (; right[AWS_WORKER] < w->workers; index++) {
+		if (is_index_taken(f, index))
+			continue;
+		start(p, f, w, r, AWS_WORKER, index);
+		right[AWS_WORKER]++;
+	}
+	if (!right[AWS_ORCHESTRATOR])
+		start(p, f, w, r, AWS_ORCHESTRATOR, 0);
+}
+
+void aws_plan_up(
+	struct aws_plan *p, const struct aws_found *f, const struct aws_wanted *w, const struct aws_recipe *r)
+{
+	plan_bucket(p, f, w);
+	plan_iam(p, f, r);
+	plan_groups(p, f, w);
+	plan_instances(p, f, w, r);
+}
+
+/* ---- down ---- */
+
+static const struct aws_instance *same_instance(const struct aws_found *f, const char *id)
+{
+	for (size_t i = 0; f && i < f->n_instances; i++) {
+		if (!strcmp(f->instances[i].id, id))
+			return &f->instances[i];
+	}
+	return NULL;
+}
+
+static void unplan_instances(struct aws_plan *p, const struct aws_found *f, const struct aws_found *kept)
+{
+	for (size_t i = 0; i < f->n_instances; i++) {
+		const struct aws_instance *now = &f->instances[i], *then = same_instance(kept, now->id);
+		if (now->state == AWS_TERMINATED || now->state == AWS_ENDING)
+			continue;
+		if (!then)
+			add_instance(p, AWS_TERMINATE, now);
+		else if (now->draining && !then->draining)
+			add_instance(p, AWS_UNDRAIN, now);
+	}
+}
+
+static bool same_rule_id(const struct aws_found *f, const char *id)
+{
+	for (size_t i = 0; f && i < f->n_rules; i++) {
+		if (!strcmp(f->rules[i].id, id))
+			return true;
+	}
+	return false;
+}
+
+static void unplan_iam(struct aws_plan *p, const struct aws_found *f, const struct aws_found *kept)
+{
+	static const struct aws_iam none;
+	for (enum aws_role role = 0; role < AWS_ROLES; role++) {
+		const struct aws_iam *now = &f->iam[role], *then = kept ? &kept->iam[role] : &none;
+		if (now->attached && !then->attached)
+			add_of(p, AWS_DETACH_ROLE, role);
+		if (now->profile && !then->profile)
+			add_of(p, AWS_REMOVE_PROFILE, role);
+		if (now->role && !then->role && *now->policy)
+			add_of(p, AWS_REMOVE_POLICY, role);
+		if (now->role && !then->role)
+			add_of(p, AWS_REMOVE_ROLE, role);
+	}
+}
+
+void aws_plan_down(struct aws_plan *p, const struct aws_found *f, const struct aws_found *kept)
+{
+	unplan_instances(p, f, kept);
+	for (size_t i = 0; i < f->n_rules; i++) {
+		if (!same_rule_id(kept, f->rules[i].id))
+			add_rule(p, AWS_REVOKE_RULE, &f->rules[i]);
+	}
+	for (enum aws_role role = 0; role < AWS_ROLES; role++) {
+		if (f->groups[role].id[0] && (!kept || !kept->groups[role].id[0]))
+			add_of(p, AWS_REMOVE_GROUP, role);
+	}
+	for (size_t i = 0; i < f->n_objects; i++) {
+		if (!kept || !has_object(kept, f->objects[i]))
+			add(p, &(struct aws_step){ .kind = AWS_REMOVE_OBJECT, .key = f->objects[i] });
+	}
+	if (f->bucket_ours && (!kept || !kept->bucket_there))
+		add(p, &(struct aws_step){ .kind = AWS_REMOVE_BUCKET });
+	unplan_iam(p, f, kept);
+}
+
+/* ---- steps in words ---- */
+
+static const struct words {
+	enum aws_stage stage;
+	const char *verb, *done;
+} words[] = {
+	[AWS_MAKE_BUCKET] = { AWS_STAGE_FIRST, "make", "made" },
+	[AWS_MAKE_ROLE] = { AWS_STAGE_FIRST, "make", "made" },
+	[AWS_MAKE_GROUP] = { AWS_STAGE_FIRST, "make", "made" },
+	[AWS_TAG_THE_BUCKET] = { AWS_STAGE_WITHIN, "tag", "tagged" },
+	[AWS_SET_POLICY] = { AWS_STAGE_WITHIN, "set", "set" },
+	[AWS_MAKE_PROFILE] = { AWS_STAGE_WITHIN, "make", "made" },
+	[AWS_MAKE_RULE] = { AWS_STAGE_WITHIN, "make", "made" },
+	[AWS_UPLOAD] = { AWS_STAGE_READY, "upload", "uploaded" },
+	[AWS_ATTACH_ROLE] = { AWS_STAGE_READY, "add", "added" },
+	[AWS_START_WORKER] = { AWS_STAGE_WORKERS, "start", "started" },
+	[AWS_START_ORCHESTRATOR] = { AWS_STAGE_ORCHESTRATOR, "start", "started" },
+	[AWS_DRAIN] = { AWS_STAGE_DRAIN, "drain", "drained" },
+	[AWS_UNDRAIN] = { AWS_STAGE_DRAIN, "return to work", "returned to work" },
+	[AWS_TERMINATE] = { AWS_STAGE_TERMINATE, "terminate", "terminated" },
+	[AWS_REVOKE_RULE] = { AWS_STAGE_RULES, "remove", "removed" },
+	[AWS_REMOVE_GROUP] = { AWS_STAGE_GROUPS, "remove", "removed" },
+	[AWS_DETACH_ROLE] = { AWS_STAGE_GROUPS, "take out", "took out" },
+	[AWS_REMOVE_PROFILE] = { AWS_STAGE_DETACH, "remove", "removed" },
+	[AWS_REMOVE_OBJECT] = { AWS_STAGE_DETACH, "remove", "removed" },
+	[AWS_REMOVE_BUCKET] = { AWS_STAGE_OBJECTS, "remove", "removed" },
+	[AWS_REMOVE_POLICY] = { AWS_STAGE_OBJECTS, "remove", "removed" },
+	[AWS_REMOVE_ROLE] = { AWS_STAGE_LAST, "remove", "removed" },
+};
+
+enum aws_stage aws_step_stage(const struct aws_step *s)
+{
+	return words[s->kind].stage;
+}
+
+const char *aws_step_verb(const struct aws_step *s)
+{
+	return words[s->kind].verb;
+}
+
+const char *aws_step_done(const struct aws_step *s)
+{
+	return words[s->kind].done;
+}
+
+static const char *rule_text(const struct aws_rule *rule, char text[AWS_STEP_TEXT])
+{
+	bool group = !rule->source[0] || str_starts(str_of(rule->source), STR("sg-"));
+	char ports[32];
+	if (rule->from_port == rule->to_port)
+		snprintf(ports, sizeof ports, "%u", rule->from_port);
+	else
+		snprintf(ports, sizeof ports, "%u-%u", rule->from_port, rule->to_port);
+	snprintf(text, AWS_STEP_TEXT, "rule: %s's port %s from %s", aws_role_name(rule->to), ports,
+		group ? "the orchestrator" : rule->source);
+	return text;
+}
+
+static const char *instance_text(const struct aws_instance *i, char text[AWS_STEP_TEXT])
+{
+	char name[AWS_NAME];
+	aws_instance_name(i, name);
+	if (i->id[0])
+		snprintf(text, AWS_STEP_TEXT, "%s (%s)", name, i->id);
+	else
+		snprintf(text, AWS_STEP_TEXT, "%s (%s)", name, i->type);
+	return text;
+}
+
+const char *aws_step_text(const struct aws_step *s, const struct aws_found *f, char text[AWS_STEP_TEXT])
+{
+	const char *role = aws_role_name(s->role);
+	switch (s->kind) {
+	case AWS_MAKE_BUCKET:
+	case AWS_TAG_THE_BUCKET:
+	case AWS_REMOVE_BUCKET:
+		snprintf(text, AWS_STEP_TEXT, "bucket %s", f->bucket);
+		break;
+	case AWS_MAKE_ROLE:
+	case AWS_REMOVE_ROLE:
+		snprintf(text, AWS_STEP_TEXT, "role of the %s", role);
+		break;
+	case AWS_SET_POLICY:
+	case AWS_REMOVE_POLICY:
+		snprintf(text, AWS_STEP_TEXT, "policy of the %s's role", role);
+		break;
+	case AWS_MAKE_PROFILE:
+	case AWS_REMOVE_PROFILE:
+		snprintf(text, AWS_STEP_TEXT, "instance profile of the %s", role);
+		break;
+	case AWS_ATTACH_ROLE:
+	case AWS_DETACH_ROLE:
+		snprintf(text, AWS_STEP_TEXT, "role in the %s's instance profile", role);
+		break;
+	case AWS_MAKE_GROUP:
+	case AWS_REMOVE_GROUP:
+		snprintf(text, AWS_STEP_TEXT, "security group of the %s", role);
+		break;
+	case AWS_MAKE_RULE:
+	case AWS_REVOKE_RULE:
+		return rule_text(&s->rule, text);
+	case AWS_UPLOAD:
+		snprintf(text, AWS_STEP_TEXT, "%s (%.1f MiB) to s3://%s/%s", aws_object_name(s->object->kind),
+			(double)s->object->bytes / (1 << 20), f->bucket, s->object->key);
+		break;
+	case AWS_REMOVE_OBJECT:
+		snprintf(text, AWS_STEP_TEXT, "s3://%s/%s", f->bucket, s->key);
+		break;
+	case AWS_START_WORKER:
+	case AWS_START_ORCHESTRATOR:
+	case AWS_DRAIN:
+	case AWS_UNDRAIN:
+	case AWS_TERMINATE:
+		return instance_text(&s->instance, text);
+	}
+	return text;
+}
