@@ -225,7 +225,7 @@ class Exchange:
 
 
 class ScriptedContainer:
-    def __init__(self, host="127.0.0.1", path=None):
+    def __init__(self, host="127.0.0.1", path=None, port=0):
         self._lock = threading.Lock()
         self._steps = []
         self._last = echo
@@ -235,7 +235,7 @@ class ScriptedContainer:
         self.in_flight = 0
         self.in_flight_max = 0
         self._host, self._path = host, path
-        self.listen()
+        self.listen(port)
 
     def listen(self, port=0):
         """Listens (again, with the port that it had)."""
