@@ -26,6 +26,7 @@ enum {
 	ACCEPTS_PER_EVENT = 64,
 	BACKLOG = 4096,
 	RANDOM_BYTES = 256,           /* as much as one getentropy gives */
+	VANISHED_MS = 30 * 1000,      /* without an acknowledgement of what was sent */
 	ACCEPT_PAUSE_US = 100 * 1000, /* when descriptors have run out */
 };
 
@@ -131,7 +132,8 @@ static int epoll_accept(struct io *io, struct io_listener *l, struct io_stream *
 	return start_stream(self(io), s, fd, 0);
 }
 
-/* Without delay; and a peer that has vanished is missed after half a minute, as io.h says. */
+/* Without delay; and a peer that has vanished while nothing is on its way to it is missed after half a
+ * minute, as io.h says. */
 static void set_tcp_options(int fd)
 {
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
@@ -147,8 +149,11 @@ static int epoll_connect(struct io *io, struct io_stream *s, const struct io_add
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (addr->sa.sa_family != AF_UNIX)
+	if (addr->sa.sa_family != AF_UNIX) {
 		set_tcp_options(fd);
+		/* not for clients: it would also end those that have not read for so long */
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &(unsigned){ VANISHED_MS }, sizeof(int));
+	}
 	if (connect(fd, &addr->sa, addr->len) && errno != EINPROGRESS) {
 		int err = errno == EAGAIN ? ECONNREFUSED : errno; /* a unix socket whose backlog is full */
 		close(fd);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +260,23 @@ static void test_exchange(void **state)
 {
 	exchange_over("127.0.0.1:0");
 	exchange_over("unix");
+}
+
+/* A container that has vanished is missed after half a minute, whether something is on its way to it or not;
+ * a client may be slow to read for as long as its time-out says. */
+static void test_peers_that_vanish(void **state)
+{
+	struct pair p;
+	int client_ms = 0, server_ms = -1, probes_s = 0;
+	socklen_t len = sizeof(int);
+	pair_open(&p, "127.0.0.1:0");
+	assert_int_equal(getsockopt(p.client->stream.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &client_ms, &len), 0);
+	assert_int_equal(client_ms, 30 * 1000);
+	assert_int_equal(getsockopt(p.client->stream.fd, IPPROTO_TCP, TCP_KEEPIDLE, &probes_s, &len), 0);
+	assert_int_equal(probes_s, 15);
+	assert_int_equal(getsockopt(p.server->stream.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &server_ms, &len), 0);
+	assert_int_equal(server_ms, 0);
+	pair_close(&p);
 }
 
 static void test_ipv6(void **state)
@@ -1055,6 +1073,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_peers_that_vanish),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_eof),
