@@ -2,7 +2,7 @@
 # V=1 shows the commands in full.
 
 .DEFAULT_GOAL := build/berth
-.PHONY: build/berth help run demo check test test-rest test-all sim fuzz bench lint format clean
+.PHONY: build/berth help run demo check test test-rest test-all sim fuzz chaos bench lint format clean
 
 ifeq ($(V),)
 Q := @
@@ -33,11 +33,11 @@ test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 2500 simu
 	$(Q)tools/run-tests test $(if $(MINUTES),--minutes $(MINUTES))
 
 test-rest: ## what `make test` leaves out: lint, clang, TSan, fuzzers, 5 minutes of simulation; MINUTES=... bounds it
-	$(Q)tools/setup --for test --for lint
+	$(Q)tools/setup --for test --for chaos --for lint
 	$(Q)tools/run-tests rest $(if $(MINUTES),--minutes $(MINUTES))
 
 test-all: ## `make test` and `make test-rest`: less than an hour
-	$(Q)tools/setup --for test --for lint
+	$(Q)tools/setup --for test --for chaos --for lint
 	$(Q)tools/run-tests all $(if $(MINUTES),--minutes $(MINUTES))
 
 sim: ## simulations: SEEDS=100 of them from FIRST=1
@@ -48,6 +48,10 @@ sim: ## simulations: SEEDS=100 of them from FIRST=1
 fuzz: ## every fuzzer for SECONDS=60
 	$(Q)tools/setup --for test
 	$(Q)tools/fuzz $(or $(SECONDS),60)
+
+chaos: build/berth ## containers that die, workers cut off, slow clients: five minutes, root; ARGS="--seed N" goes to test/chaos/run
+	$(Q)tools/setup --for chaos
+	$(Q)test/chaos/run $(ARGS)
 
 bench: build/berth ## beside HAProxy and nginx, then the worker beside Flask; ARGS="..." goes to bench/run
 	$(Q)tools/setup --for bench

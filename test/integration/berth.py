@@ -26,6 +26,12 @@ READY = re.compile(r"^berth: listening on (?P<fronts>.+?)(?:, admin on (?P<admin
                    re.MULTILINE)
 
 
+def model_runtime():
+    """What berth-worker needs in its environment to find its runtime when the build directory is elsewhere."""
+    found = sorted((ROOT / "node_modules").glob("sherpa-onnx-linux-*/libonnxruntime.so"))
+    return {"BERTH_ORT": str(found[0])} if "BERTH_ORT" not in os.environ and found else {}
+
+
 def wait_until(condition, what="the condition", patience=PATIENCE):
     """Calls condition until it gives something true, which is returned."""
     end = time.monotonic() + patience

@@ -1,12 +1,8 @@
 """Fixtures: what a test starts with them is ended after it."""
 
-import os
-
 import pytest
 
 import berth as programs
-
-RUNTIMES = sorted((programs.ROOT / "node_modules").glob("sherpa-onnx-linux-*/libonnxruntime.so"))
 
 
 @pytest.fixture
@@ -14,10 +10,7 @@ def environment(tmp_path_factory):
     """The environment of a user of its own: no fleet of another test, or of yours, is found."""
     directory = tmp_path_factory.mktemp("runtime")
     directory.chmod(0o700)
-    found = {"XDG_RUNTIME_DIR": str(directory)}
-    if "BERTH_ORT" not in os.environ and RUNTIMES:  # the build directory may be elsewhere
-        found["BERTH_ORT"] = str(RUNTIMES[0])
-    return found
+    return {"XDG_RUNTIME_DIR": str(directory), **programs.model_runtime()}
 
 
 @pytest.fixture
