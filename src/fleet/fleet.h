@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "base/check.h"
+#include "fleet/aws_settings.h"
 #include "io/io.h"
 
 #include <stddef.h>
@@ -13,24 +14,35 @@
 
 struct fleet;
 
+/* Where the orchestrator of a fleet on Docker runs. */
+enum fleet_orchestrator { FLEET_IN_CONTAINER, FLEET_ON_HOST };
+
 enum fleet_place { FLEET_LOCAL, FLEET_DOCKER, FLEET_AWS };
 
 struct fleet_settings {
 	enum fleet_place
 		on;       /* local: child processes on this machine; else a deployment (cli/deployment.h) */
 	const char *name; /* of this fleet, unique among a user's; "default" */
-	const char *program;      /* path of berth-worker */
-	const char *model;        /* directory or .onnx file */
-	uint32_t workers;         /* 4, at most FLEET_WORKERS_MAX */
-	uint32_t containers;      /* 2 each worker */
-	uint32_t slots;           /* 1 each container */
-	uint32_t base_port;       /* 5000: first container's port on each worker; 0: the kernel chooses */
-	uint32_t delay_ms;        /* 0: each run is slowed by so much, for demonstrations */
-	const char *log;          /* where its owner puts the containers' lines: "stderr" or a file */
-	uint64_t backoff_min_us;  /* 100 ms: pause before the first restart; doubles … */
-	uint64_t backoff_max_us;  /* 5 s */
-	uint64_t healthy_us;      /* 10 s: a container that was up so long starts again from backoff_min */
-	uint64_t stop_timeout_us; /* 5 s from SIGTERM to SIGKILL */
+	const char *program; /* path of berth-worker */
+	const char *model;   /* directory or .onnx file */
+	uint32_t workers;    /* 4, at most FLEET_WORKERS_MAX */
+	uint32_t containers; /* 2 each worker */
+	uint32_t slots;      /* 1 each container */
+	uint32_t base_port;  /* 5000: first container's port on each worker; 0: the kernel chooses */
+	uint32_t delay_ms;   /* 0: each run is slowed by so much, for demonstrations */
+	const char *image;   /* NULL: Berth's own; else a user's, with an HTTP server on base_port */
+	enum fleet_orchestrator orchestrator;
+	uint64_t memory_bytes;     /* 1 GiB each container, swap included */
+	uint32_t cpu_percent;      /* 100 each container: of one core; 0: no limit */
+	uint32_t pids;             /* 256 processes and threads each container */
+	bool writable_root;        /* false: a container writes to /tmp only */
+	struct aws_settings aws;
+	uint64_t ready_timeout_us; /* 5 m: until all are ready, else up has failed */
+	const char *log;           /* where its owner puts the containers' lines: "stderr" or a file */
+	uint64_t backoff_min_us;   /* 100 ms: pause before the first restart; doubles … */
+	uint64_t backoff_max_us;   /* 5 s */
+	uint64_t healthy_us;       /* 10 s: a container that was up so long starts again from backoff_min */
+	uint64_t stop_timeout_us;  /* 5 s from SIGTERM to SIGKILL */
 };
 
 enum { FLEET_WORKERS_MAX = 250, FLEET_CONTAINERS_MAX = 1000 };

@@ -137,10 +137,10 @@ static json_t *health_check(json_t *command)
 
 static json_t *how_worker_runs(const struct maker *m)
 {
-	return json_pack("{s:[s], s:[s,s,s,s], s:{s:{}}, s:o, s:s}", "Entrypoint", "/usr/bin/berth-worker",
-		"Cmd", "--listen", ":5000", "--model", m->model, "ExposedPorts", "5000/tcp", "Healthcheck",
+	return json_pack("{s:[s,s,s], s:[s,s], s:{s:{}}, s:o, s:s}", "Entrypoint", IMAGE_WORKER_PROGRAM,
+		"--model", m->model, "Cmd", "--listen", ":5000", "ExposedPorts", "5000/tcp", "Healthcheck",
 		health_check(json_pack(
-			"[s,s,s,s,s]", "CMD", "/usr/bin/berth-worker", "--health", "--listen", ":5000")),
+			"[s,s,s,s,s]", "CMD", IMAGE_WORKER_PROGRAM, "--health", "--listen", ":5000")),
 		"WorkingDir", "/");
 }
 

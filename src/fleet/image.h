@@ -18,6 +18,8 @@ enum { IMAGE_USER = 65532, IMAGE_WORKER_PORT = 5000, IMAGE_FRONT_PORT = 8080 };
 /* Where the orchestrator keeps what shall outlive it: a volume belongs there. */
 #define IMAGE_STATE_DIR "/var/lib/berth"
 
+#define IMAGE_WORKER_PROGRAM "/usr/bin/berth-worker"
+
 struct image_settings {
 	enum image_what what;
 	const char *program; /* path of berth-worker or berth */
