@@ -222,7 +222,8 @@ static bool write_request(
 	if (n >= 0 && (size_t)n < sizeof head && strcmp(method, "GET") != 0)
 		n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %zu\r\n", body.len);
 	return n >= 0 && (size_t)n < sizeof head && append(&a->out, (struct str){ head, (size_t)n }) &&
-		append(&a->out, STR("\r\n")) && append(&a->out, body);
+		append(&a->out, str_of(a->fields ? a->fields : "")) && append(&a->out, STR("\r\n")) &&
+		append(&a->out, body);
 }
 
 void agent_request(struct agent *a, const char *method, const char *path, const char *content_type,
@@ -249,49 +250,67 @@ void agent_request(struct agent *a, const char *method, const char *path, const 
 
 struct single {
 	struct agent agent;
-	int status;
-	char *why;
-	struct bytes body;
+	const char *field; /* borrowed */
+	struct agent_reply *reply;
 };
+
+static void no_reply(struct agent_reply *reply, const char *why)
+{
+	free(reply->body);
+	*reply = (struct agent_reply){ 0 };
+	str_copy(reply->why, AGENT_WHY, str_of(why));
+}
 
 static void on_single_answer(struct agent *a, const struct agent_answer *answer)
 {
 	struct single *s = CONTAINER_OF(a, struct single, agent);
-	s->status = answer->status;
-	if (!answer->status)
-		str_copy(s->why, AGENT_WHY, str_of(answer->why));
-	else if (!append(&s->body, answer->body)) {
-		s->status = 0;
-		str_copy(s->why, AGENT_WHY, STR("out of memory"));
-	}
+	struct bytes body = { 0 };
 	io_stop(a->io);
+	if (!answer->status) {
+		no_reply(s->reply, answer->why);
+		return;
+	}
+	if (!append(&body, answer->body)) {
+		no_reply(s->reply, "out of memory");
+		return;
+	}
+	*s->reply = (struct agent_reply){ .status = answer->status, .body = body.ptr, .len = body.len };
+	const struct http_field *f = s->field ? http_field_named(answer->head, str_of(s->field)) : NULL;
+	if (f)
+		str_copy(s->reply->field, sizeof s->reply->field, f->value);
+}
+
+void agent_ask(const struct io_addr *addr, const char *method, const char *path, const char *field,
+	uint64_t timeout_us, struct agent_reply *ret)
+{
+	char host[IO_ADDR_TEXT];
+	struct single s = { .field = field, .reply = ret };
+	struct io *io = io_epoll_create();
+	*ret = (struct agent_reply){ 0 };
+	if (!io) {
+		no_reply(ret, strerror(errno));
+		return;
+	}
+	io_addr_print(addr, true, host);
+	agent_init(&s.agent, io, addr, addr->sa.sa_family == AF_UNIX ? "localhost" : host, on_single_answer);
+	agent_request(&s.agent, method, path, NULL, STR(""), timeout_us);
+	int r = io_epoll_run(io);
+	if (r < 0)
+		no_reply(ret, strerror(-r));
+	agent_finish(&s.agent);
+	io_epoll_destroy(io);
 }
 
 int agent_get(const struct io_addr *addr, const char *path, uint64_t timeout_us, char **ret_body,
 	size_t *ret_len, char why[AGENT_WHY])
 {
-	char host[IO_ADDR_TEXT];
-	struct single s = { .why = why };
-	struct io *io = io_epoll_create();
-	if (!io) {
-		str_copy(why, AGENT_WHY, str_of(strerror(errno)));
-		return 0;
-	}
-	io_addr_print(addr, true, host);
-	agent_init(&s.agent, io, addr, addr->sa.sa_family == AF_UNIX ? "localhost" : host, on_single_answer);
-	agent_request(&s.agent, "GET", path, NULL, STR(""), timeout_us);
-	int r = io_epoll_run(io);
-	if (r < 0) {
-		s.status = 0;
-		str_copy(why, AGENT_WHY, str_of(strerror(-r)));
-	}
-	agent_finish(&s.agent);
-	io_epoll_destroy(io);
-	if (s.status) {
-		*ret_body = s.body.ptr;
-		*ret_len = s.body.len;
+	struct agent_reply reply;
+	agent_ask(addr, "GET", path, NULL, timeout_us, &reply);
+	if (reply.status) {
+		*ret_body = reply.body;
+		*ret_len = reply.len;
 	} else {
-		free(s.body.ptr);
+		str_copy(why, AGENT_WHY, str_of(reply.why));
 	}
-	return s.status;
+	return reply.status;
 }

@@ -38,7 +38,8 @@ struct agent {
 	struct io *io;              /* borrowed */
 	agent_answer_fn *on_answer; /* may make the next request, but not finish the agent */
 	struct io_addr addr;
-	const char *host; /* borrowed: the Host field's value */
+	const char *host;   /* borrowed: the Host field's value */
+	const char *fields; /* borrowed: more header lines, each with CRLF; NULL: none */
 	struct io_stream stream;
 	struct io_timer timer; /* the time-out; also reports what failed at once */
 	bool busy, head_done;
@@ -58,7 +59,20 @@ void agent_finish(struct agent *a);
 void agent_request(struct agent *a, const char *method, const char *path, const char *content_type,
 	struct str body, uint64_t timeout_us);
 
-/* GET in a loop of its own: for commands that ask one thing. Fills ret_body (to be freed) and returns the
- * status; 0 with one phrase in why. */
+/* An answer that is kept. */
+struct agent_reply {
+	int status;          /* 0: there is none */
+	char why[AGENT_WHY]; /* with status 0: one phrase */
+	char *body;          /* owned, to be freed; NULL with status 0 */
+	size_t len;
+	char field[AGENT_WHY]; /* the field that was asked for, cut to fit; "" without it */
+};
+
+/* One request without a body in a loop of its own: for commands that ask one thing. field: the name of the
+ * field of the answer's head that is wanted, or NULL. */
+void agent_ask(const struct io_addr *addr, const char *method, const char *path, const char *field,
+	uint64_t timeout_us, struct agent_reply *ret);
+
+/* Likewise, GET: fills ret_body (to be freed) and returns the status; 0 with one phrase in why. */
 MUST_USE int agent_get(const struct io_addr *addr, const char *path, uint64_t timeout_us, char **ret_body,
 	size_t *ret_len, char why[AGENT_WHY]);

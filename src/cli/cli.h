@@ -28,7 +28,7 @@ struct command {
 };
 
 extern const struct command command_serve, command_up, command_down, command_status, command_load,
-	command_check, command_image, command_health;
+	command_check, command_image, command_health, command_jobs, command_store;
 
 /* One line on standard error: "berth serve: …". */
 void cli_complain(const struct command *cmd, const char *fmt, ...) PRINTF(2, 3);

@@ -9,7 +9,7 @@
 struct options {
 	uint32_t requests, clients;
 	const char *url, *name, *text;
-	bool wait, sync;
+	bool wait, sync, async;
 };
 
 #define OWN(kind, path, member)                                                   \
@@ -27,6 +27,10 @@ static const struct key options[] = {
 	{ OWN(TEXT, "name", name), .arg = "NAME", .doc = "the fleet's name" },
 	{ OWN(SWITCH, "wait", wait), .doc = "reads every job's result too" },
 	{ OWN(SWITCH, "sync", sync), .doc = "sends them to /run_model, whose answer is the result" },
+	{ OWN(SWITCH, "async", async),
+		.doc = "sends them to /run_model with Prefer: respond-async, follows each job by its events "
+		       "to its "
+		       "result, and checks what it is told" },
 	{ OWN(TEXT, "text", text), .arg = "TEXT",
 		.doc = "the text to send; without it each container takes one of its samples" },
 };
@@ -59,11 +63,16 @@ static int load(const struct command *cmd, const struct options *own)
 {
 	char error[RUNTIME_ERROR], url[sizeof(struct target)];
 	struct load_settings s = {
-		.clients = own->clients, .requests = own->requests, .wait = own->wait, .text = own->text
+		.clients = own->clients,
+		.requests = own->requests,
+		.wait = own->wait || own->async,
+		.async = own->async,
+		.text = own->text,
 	};
-	const char *path = own->sync ? "/run_model" : "/new_request";
-	if (own->wait && own->sync) {
-		cli_complain(cmd, "--wait and --sync exclude each other: a synchronous answer is the result");
+	const char *path = own->sync || own->async ? "/run_model" : "/new_request";
+	if ((own->wait || own->async) && own->sync) {
+		cli_complain(cmd, "--%s and --sync exclude each other: a synchronous answer is the result",
+			own->wait ? "wait" : "async");
 		return EXIT_SETUP;
 	}
 	bool ok = own->url ? locate_url(own->url, &s.target, error)
@@ -94,15 +103,20 @@ static int load_run_command(const struct command *cmd, int argc, char **argv)
 const struct command command_load = {
 	.name = "load",
 	.summary = "sends requests and tells what became of them",
-	.synopsis = "[--requests N] [--clients N] [--wait | --sync] [--url URL] [--text TEXT]",
-	.description = "Sends requests with POST from several clients at once and prints a line for each "
-		       "answer, then a summary: answers by "
-		       "status, how many were started and how many queued, the largest position told, and "
-		       "how long it took.\n"
-		       "\n"
-		       "With --wait a client reads the results of its jobs, the oldest first, once all "
-		       "requests are sent.",
-	.exit_status = "0 every request was answered with a 2xx and, with --wait, every result read; 1 not "
+	.synopsis = "[--requests N] [--clients N] [--wait | --sync | --async] [--url URL] [--text TEXT]",
+	.description =
+		"Sends requests with POST from several clients at once and prints a line for each "
+		"answer, then a summary: answers by "
+		"status, how many were started and how many queued, the largest position told, and "
+		"how long it took.\n"
+		"\n"
+		"With --wait a client reads the results of its jobs, the oldest first, once all "
+		"requests are sent. With --async it also reads each job's events before, and checks that "
+		"the answer was a 202 with the job's address, that places in the queue only fall (but for "
+		"a request that is tried again, which is said), that a state never goes back without that, "
+		"and that there is one end, which the result agrees with.",
+	.exit_status = "0 every request was answered with a 2xx and, with --wait, every result read, and, "
+		       "with --async, all that was told is true; 1 not "
 		       "so; 2 wrong usage.",
 	.examples =
 		"  berth load --wait\n  berth load --requests 1000 --clients 64 --sync --text 'Dear winner'",

@@ -2,7 +2,8 @@
  *
  * Each client has one connection and sends one request at a time. With `wait` it also reads the result of
  * every job that it was given, the oldest first; at most LOAD_JOBS_MAX jobs of all clients are open, so that
- * no result grows too old before it is read.
+ * no result grows too old before it is read. With `async` it asks for jobs by Prefer: respond-async, follows
+ * each by its events to its end, reads the result, and checks what it was told on the way.
  */
 #pragma once
 #include "base/list.h"
@@ -15,6 +16,7 @@ enum { LOAD_JOBS_MAX = 5000 };
 struct load_settings {
 	uint32_t requests, clients;
 	bool wait;
+	bool async; /* with wait */
 	struct target target;
 	const char *url;  /* as it is printed */
 	const char *text; /* the body; NULL: none */

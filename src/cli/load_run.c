@@ -1,4 +1,5 @@
 #include "cli/load.h"
+#include "cli/load_check.h"
 
 #include "http/url.h"
 
@@ -16,14 +17,15 @@ enum {
 };
 
 /* What a client's request asks for. */
-enum asked { ASKED_NOTHING, ASKED_JOB, ASKED_RESULT };
+enum asked { ASKED_NOTHING, ASKED_JOB, ASKED_EVENTS, ASKED_RESULT };
 
 struct load;
 
 struct job {
 	struct list_node node; /* in its client's jobs */
 	uint64_t sent_us;
-	char result_path[200];
+	bool followed; /* its events have been read */
+	char path[200];
 };
 
 struct load_client {
@@ -62,15 +64,25 @@ static void print_answer(const char *what, const char *url, int status, struct s
 
 /* ---- asking ---- */
 
+static struct job *oldest(struct load_client *c)
+{
+	struct list_node *first = list_first(&c->jobs);
+	CHECK(first);
+	return CONTAINER_OF(first, struct job, node);
+}
+
 static void next(struct load_client *c);
 
 static void ask(struct load_client *c, enum asked asked)
 {
 	const struct load_settings *s = c->load->settings;
 	c->asked = asked;
-	if (asked == ASKED_RESULT) {
-		struct job *job = CONTAINER_OF(list_first(&c->jobs), struct job, node);
-		agent_request(&c->http, "GET", job->result_path, NULL, STR(""), TIMEOUT_US);
+	c->http.fields = asked == ASKED_JOB && s->async ? "Prefer: respond-async\r\n" : NULL;
+	if (asked != ASKED_JOB) {
+		struct job *job = oldest(c);
+		char path[220];
+		snprintf(path, sizeof path, "%s/%s", job->path, asked == ASKED_EVENTS ? "events" : "result");
+		agent_request(&c->http, "GET", path, NULL, STR(""), TIMEOUT_US);
 		return;
 	}
 	c->load->sent++;
@@ -85,7 +97,8 @@ static void next(struct load_client *c)
 	if (l->sent < l->settings->requests && l->open_jobs < LOAD_JOBS_MAX) {
 		ask(c, ASKED_JOB);
 	} else if (!list_empty(&c->jobs)) {
-		ask(c, ASKED_RESULT);
+		bool followed = !l->settings->async || oldest(c)->followed;
+		ask(c, followed ? ASKED_RESULT : ASKED_EVENTS);
 	} else if (l->sent < l->settings->requests) { /* the others have all jobs that may be open */
 		io_timer_set(l->io, &c->pause, l->io->now_us + POLL_MIN_US);
 	} else {
@@ -102,19 +115,19 @@ static void on_pause_over(struct io_timer *t)
 
 /* ---- answers ---- */
 
-/* The path of a URL or path, "/result" behind it. */
-static bool result_path(const char *status_url, char *path, size_t size)
+/* The path of a URL or path. */
+static bool job_path(const char *status_url, char *path, size_t size)
 {
 	struct url url = { .path = str_of(status_url) };
 	if (status_url[0] != '/' && !url_parse(str_of(status_url), &url))
 		return false;
-	return snprintf(path, size, STR_FMT "/result", STR_ARG(url.path)) < (int)size;
+	return snprintf(path, size, STR_FMT, STR_ARG(url.path)) < (int)size;
 }
 
 static void add_job(struct load_client *c, const char *status_url)
 {
 	struct job *job = calloc(1, sizeof *job);
-	if (!job || !result_path(status_url, job->result_path, sizeof job->result_path)) {
+	if (!job || !job_path(status_url, job->path, sizeof job->path)) {
 		free(job);
 		report_result(c->load->report, false, 0);
 		return;
@@ -131,17 +144,26 @@ static void drop_job(struct load_client *c, struct job *job)
 	free(job);
 }
 
+static void check(struct load_client *c, const char *untrue)
+{
+	if (untrue)
+		report_untrue(c->load->report, untrue);
+}
+
 /* Reads what the answer says of the queue. What is no answer of Berth's is left alone. */
-static void take_message(struct load_client *c, struct str body)
+static void take_message(struct load_client *c, const struct agent_answer *answer)
 {
 	static const char soon[] = "Request received and will be processed soon";
-	json_t *root = json_loadb(body.ptr, body.len, 0, NULL);
+	json_t *root = json_loadb(answer->body.ptr, answer->body.len, 0, NULL);
 	const char *message = json_string_value(json_object_get(root, "message"));
+	const char *state = json_string_value(json_object_get(root, "state"));
 	const char *status_url = json_string_value(json_object_get(root, "status_url"));
 	json_int_t position = json_integer_value(json_object_get(root, "position"));
-	if (message && status_url) {
-		report_accepted(c->load->report, !strncmp(message, soon, sizeof soon - 1),
-			position > 0 ? (uint64_t)position : 0);
+	if (c->load->settings->async && answer->status < 300)
+		check(c, acceptance_is_true(answer->status, answer->head, root));
+	if ((message || state) && status_url) {
+		bool queued = message ? !strncmp(message, soon, sizeof soon - 1) : !strcmp(state, "queued");
+		report_accepted(c->load->report, queued, position > 0 ? (uint64_t)position : 0);
 		if (c->load->settings->wait)
 			add_job(c, status_url);
 	}
@@ -157,7 +179,7 @@ static void on_job_answer(struct load_client *c, const struct agent_answer *answ
 	} else {
 		print_answer("Response", l->settings->url, answer->status, answer->body);
 		report_answer(l->report, answer->status, l->io->now_us - c->sent_us);
-		take_message(c, answer->body);
+		take_message(c, answer);
 	}
 	next(c);
 }
@@ -168,19 +190,33 @@ static bool is_not_over(const struct agent_answer *answer)
 	return answer->status == 409 && !http_field_named(answer->head, STR("Berth-Job-State"));
 }
 
+/* The stream ends with the job. */
+static void on_events_answer(struct load_client *c, const struct agent_answer *answer)
+{
+	struct job *job = oldest(c);
+	job->followed = true;
+	if (answer->status == 200)
+		check(c, events_are_true(answer->body));
+	else
+		check(c, answer->status ? "the events of a job cannot be read" : answer->why);
+	next(c);
+}
+
 static void on_result_answer(struct load_client *c, const struct agent_answer *answer)
 {
 	struct load *l = c->load;
-	struct job *job = CONTAINER_OF(list_first(&c->jobs), struct job, node);
+	struct job *job = oldest(c);
 	if (is_not_over(answer)) {
+		if (job->followed)
+			check(c, "a job was told to be over, and is not");
 		c->pause_us = c->pause_us * 2 < POLL_MAX_US ? c->pause_us * 2 : POLL_MAX_US;
 		io_timer_set(l->io, &c->pause, l->io->now_us + c->pause_us);
 		return;
 	}
 	if (answer->status)
-		print_answer("Result", job->result_path, answer->status, answer->body);
+		print_answer("Result", job->path, answer->status, answer->body);
 	else
-		printf("Result from %s: none: %s\n", job->result_path, answer->why);
+		printf("Result from %s: none: %s\n", job->path, answer->why);
 	report_result(l->report, answer->status >= 200 && answer->status < 300, l->io->now_us - job->sent_us);
 	drop_job(c, job);
 	c->pause_us = POLL_MIN_US / 2;
@@ -192,6 +228,8 @@ static void on_answer(struct agent *http, const struct agent_answer *answer)
 	struct load_client *c = CONTAINER_OF(http, struct load_client, http);
 	if (c->asked == ASKED_JOB)
 		on_job_answer(c, answer);
+	else if (c->asked == ASKED_EVENTS)
+		on_events_answer(c, answer);
 	else
 		on_result_answer(c, answer);
 }

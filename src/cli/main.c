@@ -14,6 +14,8 @@ static const struct command *const commands[] = {
 	&command_check,
 	&command_image,
 	&command_health,
+	&command_jobs,
+	&command_store,
 };
 
 static void print_help(FILE *to)

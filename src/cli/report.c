@@ -24,15 +24,26 @@ void report_answer(struct report *r, int status, uint64_t us)
 	r->answers.us[r->answers.n++] = us;
 }
 
-void report_no_answer(struct report *r, const char *why)
+static void note_reason(struct report *r, const char *why)
 {
-	r->unanswered++;
 	for (uint32_t i = 0; i < r->n_reasons; i++) {
 		if (!strcmp(r->reasons[i], why))
 			return;
 	}
 	if (r->n_reasons < REPORT_REASONS_MAX)
 		str_copy(r->reasons[r->n_reasons++], REPORT_REASON, str_of(why));
+}
+
+void report_no_answer(struct report *r, const char *why)
+{
+	r->unanswered++;
+	note_reason(r, why);
+}
+
+void report_untrue(struct report *r, const char *why)
+{
+	r->untrue++;
+	note_reason(r, why);
 }
 
 void report_accepted(struct report *r, bool queued, uint64_t position)
@@ -59,7 +70,7 @@ bool report_is_good(const struct report *r)
 	uint32_t good = 0;
 	for (int status = 200; status < 300; status++)
 		good += r->statuses[status];
-	return good == r->requests && (!r->waits || r->results == r->requests);
+	return good == r->requests && r->untrue == 0 && (!r->waits || r->results == r->requests);
 }
 
 /* ---- printing ---- */
@@ -97,6 +108,8 @@ void report_print(struct report *r)
 	}
 	if (r->unanswered)
 		printf("  %-22s %u\n", "no answer", r->unanswered);
+	if (r->untrue)
+		printf("  %-22s %u\n", "told, and not true", r->untrue);
 	for (uint32_t i = 0; i < r->n_reasons; i++)
 		printf("    %s\n", r->reasons[i]);
 	if (r->jobs) {

@@ -24,6 +24,7 @@ struct report {
 	uint64_t longest_queue;   /* the largest position told */
 	bool waits;
 	uint32_t jobs, results, lost; /* results read with 2xx; jobs that ended otherwise */
+	uint32_t untrue;              /* things that were told and are not so */
 	struct times answers, ends;   /* until the answer; until the result was there */
 	uint64_t took_us;
 };
@@ -41,7 +42,11 @@ void report_accepted(struct report *r, bool queued, uint64_t position);
 /* The end of a job; us: from its request until it was known. */
 void report_result(struct report *r, bool ok, uint64_t us);
 
-/* True when every request had a 2xx and, with `waits`, every job's result was read. */
+/* What was told of a job is not true: why is one phrase. */
+void report_untrue(struct report *r, const char *why);
+
+/* True when every request had a 2xx and, with `waits`, every job's result was read; and nothing was untrue.
+ */
 bool report_is_good(const struct report *r);
 
 void report_print(struct report *r);

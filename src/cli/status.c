@@ -1,15 +1,13 @@
 /* berth status: what runs where, and how long the queue is. */
+#include "cli/again.h"
 #include "cli/agent.h"
 #include "cli/deployment.h"
 #include "cli/locate.h"
-#include "cli/value.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { TIMEOUT_US = 5 * 1000 * 1000 };
 
@@ -129,15 +127,6 @@ static int show_admin(const struct command *cmd, const struct io_addr *admin, bo
 	return ok ? EXIT_DONE : EXIT_JOB;
 }
 
-/* "2" means seconds. */
-static bool parse_interval(const char *watch, uint64_t *ret_us)
-{
-	uint64_t seconds;
-	if (!str_to_u64(str_of(watch), &seconds))
-		return value_duration(str_of(watch), ret_us) && *ret_us;
-	return !__builtin_mul_overflow(seconds, (uint64_t)1000000, ret_us) && *ret_us;
-}
-
 static int show(const struct command *cmd, struct config *config, const struct options *own)
 {
 	struct io_addr admin;
@@ -151,23 +140,17 @@ static int show(const struct command *cmd, struct config *config, const struct o
 	return EXIT_SETUP;
 }
 
-static int show_again_and_again(const struct command *cmd, struct config *config, const struct options *own)
+struct showing {
+	const struct command *cmd;
+	struct config *config;
+	const struct options *own;
+};
+
+static int show_once(void *owner, bool *ret_last)
 {
-	uint64_t us;
-	if (!parse_interval(own->watch, &us)) {
-		cli_complain(cmd, "--watch: expected a time (2, 500ms), found \"%s\"", own->watch);
-		return EXIT_SETUP;
-	}
-	struct timespec pause = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
-	for (;;) {
-		if (isatty(STDOUT_FILENO))
-			printf("\033[H\033[2J"); /* a clean screen, from the top */
-		int code = show(cmd, config, own);
-		if (code != EXIT_DONE)
-			return code;
-		fflush(stdout);
-		(void)nanosleep(&pause, NULL);
-	}
+	const struct showing *s = owner;
+	(void)ret_last;
+	return show(s->cmd, s->config, s->own);
 }
 
 static int status(const struct command *cmd, struct config *config, const struct options *own)
@@ -177,7 +160,8 @@ static int status(const struct command *cmd, struct config *config, const struct
 		cli_complain_config(cmd, config);
 		return EXIT_SETUP;
 	}
-	return own->watch ? show_again_and_again(cmd, config, own) : show(cmd, config, own);
+	struct showing s = { cmd, config, own };
+	return again(cmd, own->watch, show_once, &s);
 }
 
 static int status_run(const struct command *cmd, int argc, char **argv)

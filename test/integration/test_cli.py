@@ -8,7 +8,7 @@ import pytest
 
 from berth import BUILD, ROOT
 
-COMMANDS = ["up", "down", "status", "serve", "load", "check"]
+COMMANDS = ["up", "down", "status", "serve", "load", "check", "image", "health", "jobs", "store"]
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES"]
 
 
