@@ -26,6 +26,7 @@
 static const char *const retry_names[] = { "safe", "always", "never", NULL };
 static const char *const leave_names[] = { "finish", "close", NULL };
 static const char *const job_retry_names[] = { "always", "never", NULL };
+static const char *const spin_names[] = { "off", "auto", NULL };
 static const char *const half_close_names[] = { "leave", "wait", NULL };
 static const char *const fleet_places[] = { "local", NULL };
 
@@ -98,6 +99,11 @@ static const struct key keys[] = {
 		.doc = "for which a name may have no address before its containers leave" },
 	{ TOP(NUMBER, "discovery.max_containers", sources.containers_max), NUMBER(1, 100000),
 		.doc = "containers that one source may know" },
+	{ TOP(CHOICE, "spin", spin), .choices = spin_names, .arg = "off|auto",
+		.doc = "auto: while requests wait and a slot is about to become free, polls instead of "
+		       "sleeping, which halves the time that the slot lies idle" },
+	{ TOP(NUMBER, "spin_share", spin_share), NUMBER(1, 100),
+		.doc = "percent of a core that spin may take" },
 	{ TOP(CHOICE, "half_close", half_close_waits), .choices = half_close_names, .arg = "leave|wait",
 		.doc = "a client that shuts its sending side down after a whole request has left, or waits "
 		       "for the answer" },

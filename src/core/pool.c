@@ -125,6 +125,8 @@ static struct slot *dispatch(struct pool *p, struct container *c, struct ticket 
 	c->requests++;
 	p->started++;
 	slot_set_state(s, s->connected ? SLOT_BUSY : SLOT_CONNECTING);
+	list_remove(&p->serving, &s->pool_node);
+	list_push_back(&p->serving, &s->pool_node);
 	return s;
 }
 

@@ -106,15 +106,16 @@ struct pool {
 	uint32_t lowest;                     /* no container is on a list below it */
 	uint32_t highest;                    /* the most slots that a container has had */
 	struct list serving; /* slots that are connecting, free or busy on containers that are up and not
-				draining */
+				draining; those that were given a request last stand last */
 	struct list lacking; /* all others */
 	struct order queue;
 	uint64_t queue_bytes;
 	uint32_t reserved; /* places kept for tickets that will join */
 	uint64_t next_number;
-	uint32_t next_id;           /* of containers */
-	uint64_t service_mean_x16;  /* decaying mean of service times in 1/16 us; 0 without a sample */
-	uint64_t started, finished; /* tickets that were dispatched; that came to an end on a slot */
+	uint32_t next_id;               /* of containers */
+	uint64_t service_mean_x16;      /* decaying mean of service times in 1/16 us; 0 without a sample */
+	uint64_t service_deviation_x16; /* of their distance from it, likewise */
+	uint64_t started, finished;     /* tickets that were dispatched; that came to an end on a slot */
 };
 
 /* Without containers. */

@@ -85,6 +85,10 @@ static void give_back(struct container *c)
 /* Weight 1/16: some dozen answers until a change of pace shows. */
 static void count_service_time(struct pool *p, uint64_t took_us)
 {
+	uint64_t mean_us = p->service_mean_x16 / 16;
+	uint64_t distance_us = took_us > mean_us ? took_us - mean_us : mean_us - took_us;
+	if (p->service_mean_x16)
+		p->service_deviation_x16 += distance_us - p->service_deviation_x16 / 16;
 	if (p->service_mean_x16)
 		p->service_mean_x16 += took_us - p->service_mean_x16 / 16;
 	else

@@ -231,6 +231,9 @@ void metrics_write(struct reactor *r, struct json *j)
 		r->budget.refused);
 	single(j, "berth_jobs", "gauge", "Jobs that are not over.", r->jobs.count);
 	single(j, "berth_job_bytes", "gauge", "Bytes of jobs' answers in memory.", r->jobs.answer_bytes);
+	head(j, "berth_spin_seconds_total", "counter",
+		"Time for which the loop has polled instead of sleeping.");
+	line(j, "berth_spin_seconds_total %.6f", (double)r->io->polled.us / 1e6);
 	single(j, "berth_log_lines_dropped_total", "counter", "Log lines that could not be written.",
 		log_dropped() + (r->access_log ? r->access_log->dropped : 0));
 }

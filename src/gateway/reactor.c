@@ -176,6 +176,24 @@ static void remove_leaving(struct reactor *r)
 		members_begin_waiting(r);
 }
 
+static void plan_polling(struct reactor *r)
+{
+	struct io *io = r->io;
+	uint64_t due_us = UINT64_MAX;
+	io->poll_until_us = 0;
+	if (!r->settings->spin)
+		return;
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		uint64_t own_us = spin_due_us(&r->routes[i]->pool, io->now_us);
+		due_us = own_us < due_us ? own_us : due_us;
+	}
+	spin_spend(&r->spin, io->polled.us - r->polled.us, io->polled.hits - r->polled.hits);
+	r->polled = io->polled;
+	struct spin_window w = spin_next(&r->spin, due_us, r->settings->spin_share, io->now_us);
+	io->poll_from_us = w.from_us;
+	io->poll_until_us = w.until_us;
+}
+
 static void on_turn_end(struct io *io)
 {
 	struct reactor *r = io->user;
@@ -186,6 +204,7 @@ static void on_turn_end(struct io *io)
 	if (r->n_leaving)
 		remove_leaving(r);
 	access_log_flush(r->access_log);
+	plan_polling(r);
 	if (r->draining && r->exchange_pool.used == 0 && r->jobs.count == 0 && !still_sending(r))
 		io_stop(io);
 }

@@ -10,6 +10,7 @@
 #include "base/rand.h"
 #include "core/pool.h"
 #include "core/retry.h"
+#include "core/spin.h"
 #include "gateway/buffer.h"
 #include "gateway/discover.h"
 #include "gateway/gateway.h"
@@ -66,6 +67,8 @@ struct reactor {
 	struct access_log *access_log;   /* owned; NULL: off */
 	struct status_file *status_file; /* owned; NULL: none */
 	struct rand rand;                /* for request ids and jitter */
+	struct spin spin;
+	struct io_polled polled; /* what the spin knows of */
 	bool draining;
 	struct io_timer drain_timer;
 	uint64_t started_us;

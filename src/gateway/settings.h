@@ -123,6 +123,8 @@ struct settings {
 	uint64_t jobs_key_age_us;       /* 1 d: an Idempotency-Key holds so long after the end */
 	uint64_t drain_timeout_us;      /* 30 s */
 	struct source_settings sources;
+	bool spin;             /* false: sleeps whenever there is nothing to do */
+	uint32_t spin_share;   /* 10: % of a core that may be polled away */
 	bool half_close_waits; /* false: a client's FIN after its request means that it has left */
 	struct pool_settings *pools;
 	size_t n_pools;

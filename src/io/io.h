@@ -147,6 +147,13 @@ struct io {
 	struct io_wheel *wheel;             /* owned */
 	void *user;                         /* borrowed: the reactor */
 	void (*on_turn_end)(struct io *io); /* graveyards, invariants; may be NULL */
+	/* Set by on_turn_end for the wait after it: polls from … until … instead of sleeping; 0: it sleeps.
+	 * The simulator's clock knows no difference. */
+	uint64_t poll_from_us, poll_until_us;
+	struct io_polled {
+		uint64_t us;   /* polled away so far */
+		uint64_t hits; /* times that something came meanwhile */
+	} polled;
 	bool stopped;
 };
 

@@ -28,6 +28,8 @@ enum {
 	RANDOM_BYTES = 256,           /* as much as one getentropy gives */
 	VANISHED_MS = 30 * 1000,      /* without an acknowledgement of what was sent */
 	ACCEPT_PAUSE_US = 100 * 1000, /* when descriptors have run out */
+	PAUSES = 64,                  /* between two looks, when it polls: a microsecond or two */
+	WALL_US = 1000,               /* between two looks at the calendar's clock */
 };
 
 /* io_stream.flags */
@@ -49,6 +51,7 @@ struct io_epoll {
 	struct spooler *spooler;               /* owned */
 	struct epoll_event events[EVENTS];
 	int n_events, at_event;      /* of the batch being delivered */
+	uint64_t wall_again_us;      /* when the calendar's clock is read again */
 	struct io_listener *starved; /* borrowed; waits for descriptors */
 	struct io_timer starved_timer;
 	size_t random_left; /* bytes of `random` that were not given out */
@@ -68,10 +71,22 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-static void read_clocks(struct io *io)
+static void read_clocks(struct io_epoll *e)
 {
-	io->now_us = clock_us(CLOCK_MONOTONIC);
-	io->wall_us = clock_us(CLOCK_REALTIME_COARSE);
+	e->io.now_us = clock_us(CLOCK_MONOTONIC);
+	if (e->io.now_us < e->wall_again_us)
+		return; /* the coarse clock stands still for longer than that */
+	e->wall_again_us = e->io.now_us + WALL_US;
+	e->io.wall_us = clock_us(CLOCK_REALTIME_COARSE);
+}
+
+static inline void cpu_pause(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
 }
 
 static void *tagged(void *p, uintptr_t tag)
@@ -515,7 +530,7 @@ struct io *io_epoll_create(void)
 	if (!e)
 		return NULL;
 	e->io.ops = &epoll_ops;
-	read_clocks(&e->io);
+	read_clocks(e);
 	e->starved_timer.on_timer = on_descriptors_again;
 	e->ep = epoll_create1(EPOLL_CLOEXEC);
 	e->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -543,15 +558,50 @@ void io_epoll_destroy(struct io *io)
 	free(e);
 }
 
-/* Milliseconds until the next timer, rounded up; -1: none. */
-static int timeout_ms(const struct io *io)
+/* Milliseconds until the next timer, rounded up; -1: none. By the clock as it was when the turn began: a
+ * timer may be late by the length of a turn in any case. */
+static int timeout_ms(const struct io *io, uint64_t next_us)
 {
-	uint64_t next_us = wheel_next_us(io->wheel);
 	if (next_us == UINT64_MAX)
 		return -1;
-	uint64_t now_us = clock_us(CLOCK_MONOTONIC); /* the turn that ends may have been long */
-	uint64_t ms = next_us > now_us ? (next_us - now_us + 999) / 1000 : 0;
+	uint64_t ms = next_us > io->now_us ? (next_us - io->now_us + 999) / 1000 : 0;
 	return ms > 60000 ? 60000 : (int)ms;
+}
+
+/* Sleeps until the polling begins, unless something comes before. */
+static int sleep_until(struct io_epoll *e, uint64_t from_us)
+{
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+	if (from_us <= now_us)
+		return 0;
+	struct timespec t = { .tv_sec = (time_t)((from_us - now_us) / 1000000),
+		.tv_nsec = (long)((from_us - now_us) % 1000000 * 1000) };
+	return epoll_pwait2(e->ep, e->events, EVENTS, &t, NULL);
+}
+
+static int poll_until(struct io_epoll *e, uint64_t until_us)
+{
+	uint64_t begin_us = clock_us(CLOCK_MONOTONIC), now_us = begin_us;
+	int n = 0;
+	while (n == 0 && now_us < until_us) {
+		n = epoll_wait(e->ep, e->events, EVENTS, 0);
+		for (int i = 0; n == 0 && i < PAUSES; i++)
+			cpu_pause();
+		now_us = clock_us(CLOCK_MONOTONIC);
+	}
+	e->io.polled.us += now_us - begin_us;
+	e->io.polled.hits += n > 0;
+	return n;
+}
+
+static int wait_for_events(struct io_epoll *e)
+{
+	struct io *io = &e->io;
+	uint64_t next_us = wheel_next_us(io->wheel);
+	if (io->poll_until_us == 0 || io->poll_from_us >= next_us)
+		return epoll_wait(e->ep, e->events, EVENTS, timeout_ms(io, next_us));
+	int n = sleep_until(e, io->poll_from_us);
+	return n ? n : poll_until(e, io->poll_until_us < next_us ? io->poll_until_us : next_us);
 }
 
 static void deliver(struct io_epoll *e, struct epoll_event *ev)
@@ -583,10 +633,10 @@ int io_epoll_run(struct io *io)
 	struct io_epoll *e = self(io);
 	io->stopped = false;
 	while (!io->stopped) {
-		int n = epoll_wait(e->ep, e->events, EVENTS, timeout_ms(io));
+		int n = wait_for_events(e);
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		read_clocks(io);
+		read_clocks(e);
 		e->n_events = n > 0 ? n : 0;
 		for (e->at_event = 0; e->at_event < e->n_events; e->at_event++)
 			deliver(e, &e->events[e->at_event]);
