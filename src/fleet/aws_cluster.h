@@ -155,12 +155,13 @@ struct aws_wanted {
 	const char *name; /* of the cluster */
 	const struct aws_settings *settings;
 	uint32_t workers, containers, base_port;
+	uint64_t ready_us;        /* until all containers are ready, or what leaves is at rest */
 	uint32_t container_port;  /* that each listens on within */
 	const char *image;        /* of the containers: as docker run names it */
+	const char *options;      /* of docker run, before it */
 	const char *arguments;    /* what it is run with */
 	const char *orchestrator; /* image, likewise */
-	const char *config; /* the orchestrator's berth.yaml, but for `containers:` of its pool, which is
-			       written behind it */
+	const char *config;       /* the orchestrator's berth.yaml */
 	struct aws_object objects[AWS_OBJECTS_MAX];
 	size_t n_objects;
 };

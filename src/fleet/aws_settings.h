@@ -2,7 +2,6 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 struct aws_settings {
 	const char *region, *profile; /* NULL: as AWS's own tools find them */
@@ -13,6 +12,5 @@ struct aws_settings {
 	const char *bucket;           /* NULL: one is made */
 	const char **admin_cidrs;     /* who may reach the front */
 	size_t n_admin_cidrs;
-	bool open_to_all;  /* 0.0.0.0/0 and ::/0 are allowed among them */
-	uint64_t ready_us; /* for which containers may take to be ready, and to finish what they have */
+	bool open_to_all; /* 0.0.0.0/0 and ::/0 are allowed among them */
 };

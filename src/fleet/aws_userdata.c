@@ -52,7 +52,7 @@ static const char head[] =
 	"	rm /var/tmp/image.tar\n"
 	"}\n"
 	"start() { # DOCKER-OPTION...\n"
-	"	docker run -d --restart always --read-only --tmpfs /tmp --cap-drop ALL --pids-limit 1024 \\\n"
+	"	docker run -d --restart always --tmpfs /tmp --cap-drop ALL \\\n"
 	"		--security-opt no-new-privileges --log-opt max-size=10m --log-opt max-file=3 \"$@\"\n"
 	"}\n"
 	"patiently install_docker\n"
@@ -142,8 +142,8 @@ char *aws_userdata_worker(const struct aws_wanted *w, const char *bucket, const 
 			model->key, model->sha256);
 	fprintf(s.to,
 		"for i in $(seq 0 %u); do\n"
-		"	start --name \"berth-worker-$i\" -p \"$((%u + i)):%u\" %s",
-		w->containers - 1, w->base_port, w->container_port,
+		"	start --name \"berth-worker-$i\" -p \"$((%u + i)):%u\" %s %s",
+		w->containers - 1, w->base_port, w->container_port, w->options,
 		model ? "-v /var/lib/berth/model:/model:ro " : "");
 	print_word(s.to, w->image);
 	fprintf(s.to, " %s\ndone\n", w->arguments);
@@ -163,19 +163,16 @@ char *aws_userdata_orchestrator(
 		"mkdir -p /etc/berth /var/lib/berth\n"
 		"chown 65532 /var/lib/berth\n"
 		"cat >/etc/berth/berth.yaml <<'END-OF-CONFIGURATION'\n"
-		"%s"
-		"    containers: [\"aws:cluster=%s,region=%s,ports=%u-%u,seed=/etc/berth/workers\"]\n"
+		"%s\n"
 		"END-OF-CONFIGURATION\n"
 		"cat >/etc/berth/workers <<'END-OF-WORKERS'\n"
 		"%s"
 		"END-OF-WORKERS\n"
 		"echo 'net.ipv4.ip_unprivileged_port_start = %d' >/etc/sysctl.d/60-berth.conf\n"
 		"sysctl -q -p /etc/sysctl.d/60-berth.conf\n"
-		"start --name berth --network host -v /etc/berth:/etc/berth:ro -v "
-		"/var/lib/berth:/var/lib/berth \\\n"
-		"	",
-		w->config, w->name, region, w->base_port, w->base_port + w->containers - 1, seed,
-		AWS_FRONT_PORT);
+		"start --name berth --read-only --network host -v /etc/berth:/etc/berth:ro \\\n"
+		"	-v /var/lib/berth:/var/lib/berth -e TMPDIR=/var/lib/berth ",
+		w->config, seed, AWS_FRONT_PORT);
 	if (ec2 && *ec2) {
 		char url[AWS_URL], why[AWS_WHY];
 		if (aws_endpoint(AWS_EC2, region, url, why))

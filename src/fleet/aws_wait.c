@@ -182,7 +182,7 @@ static void tell_readiness(struct aws_deploy *d, const struct aws_ready *r, cons
 static int fail_late(struct aws_deploy *d, const struct aws_wanted *w, const struct aws_ready *r,
 	const struct aws_expected *e)
 {
-	unsigned minutes = (unsigned)(w->settings->ready_us / S / 60);
+	unsigned minutes = (unsigned)(w->ready_us / S / 60);
 	if (!r->answered)
 		snprintf(d->why, sizeof d->why,
 			"the front at http://%s has not answered within %u minutes (%.100s): may this "
@@ -201,7 +201,7 @@ static int fail_late(struct aws_deploy *d, const struct aws_wanted *w, const str
 int aws_wait_ready(
 	struct aws_deploy *d, const struct aws_wanted *w, const struct aws_plan *plan, bool exactly)
 {
-	uint64_t end = clock_us() + w->settings->ready_us;
+	uint64_t end = clock_us() + w->ready_us;
 	struct aws_expected *e = malloc(sizeof *e);
 	struct aws_ready *r = malloc(sizeof *r);
 	int result = -1;

@@ -1,0 +1,213 @@
+/* berth up --on aws, and what the commands for AWS share. */
+#include "cli/aws_cli.h"
+#include "cli/interrupt.h"
+#include "cli/up.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+bool aws_cli_open(
+	const struct command *cmd, const struct config *config, struct aws *aws, struct aws_deploy *d)
+{
+	const struct fleet_settings *f = &config->fleet;
+	const char *bad = aws_bad_name(f->name);
+	if (bad) {
+		cli_complain(cmd, "--name: %s: found \"%s\"", bad, f->name);
+		return false;
+	}
+	if (!aws_open(aws, f->aws.profile, f->aws.region)) {
+		cli_complain(cmd, "%s", aws->why);
+		return false;
+	}
+	aws_deploy_init(d, aws, f->name, f->aws.bucket);
+	return true;
+}
+
+void aws_cli_close(struct aws *aws, struct aws_deploy *d)
+{
+	aws_deploy_finish(d);
+	aws_close(aws);
+}
+
+/* ---- what is told ---- */
+
+struct teller {
+	bool quiet, live; /* live: what is waited for is a line that is written over */
+	bool shown;       /* such a line is there */
+	char last[AWS_WHY];
+};
+
+static void clear_line(struct teller *t)
+{
+	if (t->shown)
+		printf("\r\033[K");
+	t->shown = false;
+}
+
+/* Elsewhere than on a terminal what is waited for is a line when it has changed. */
+static void tell(void *user, enum aws_news news, const char *text)
+{
+	struct teller *t = user;
+	if (t->quiet)
+		return;
+	clear_line(t);
+	switch (news) {
+	case AWS_NEWS_WAIT:
+		if (t->live)
+			printf("berth: %s", text);
+		else if (strcmp(text, t->last) != 0)
+			printf("berth: %s\n", text);
+		t->shown = t->live;
+		str_copy(t->last, sizeof t->last, str_of(text));
+		break;
+	case AWS_NEWS_DONE:
+	case AWS_NEWS_NOTE:
+		printf("berth: %s\n", text);
+		break;
+	}
+	fflush(stdout);
+}
+
+static bool interrupted(void *user)
+{
+	return interrupt_came();
+}
+
+static void listen_again(void *user)
+{
+	interrupt_watch();
+}
+
+/* ---- up ---- */
+
+static void print_up(
+	const struct server *s, const struct aws_deploy *d, const struct deployment_options *o, bool changed)
+{
+	const struct config *c = s->config;
+	char url[sizeof d->front + 8];
+	snprintf(url, sizeof url, "http://%s", d->front);
+	printf("berth: the fleet \"%s\" (%u workers with %u containers each, %s) is %s at %s\n", d->cluster,
+		c->fleet.workers, c->fleet.containers, d->site.region,
+		o->no_wait        ? "starting"
+			: changed ? "up"
+				  : "up, and all is as it shall be,",
+		url);
+	if (d->front_is_private)
+		printf("berth: that is a private address: the subnet gives no public ones\n");
+	if (!o->quiet)
+		up_print_try(url, &c->settings.pools[c->fleet_pool]);
+}
+
+static int end_up(const struct server *s, const struct aws_deploy *d, const struct deployment_options *o,
+	enum aws_outcome outcome)
+{
+	switch (outcome) {
+	case AWS_DONE:
+	case AWS_NOTHING_TO_DO:
+		if (!o->dry_run)
+			print_up(s, d, o, outcome == AWS_DONE);
+		else if (outcome == AWS_NOTHING_TO_DO)
+			printf("berth: all is as it shall be: nothing would be changed\n");
+		return EXIT_DONE;
+	case AWS_REFUSED:
+		cli_complain(s->cmd, "%s", d->why);
+		return EXIT_SETUP;
+	case AWS_UNDONE:
+		cli_complain(s->cmd, "%s; what this run made is removed again", d->why);
+		return EXIT_JOB;
+	case AWS_LEFT:
+		cli_complain(s->cmd, "%s", d->why);
+		return EXIT_JOB;
+	}
+	return EXIT_JOB;
+}
+
+static int up_with(struct server *s, struct aws_deploy *d, const struct deployment_options *o)
+{
+	struct aws_making making;
+	int code = EXIT_SETUP;
+	if (aws_making_make(&making, s->cmd, s->config, d->site.region, o->open_to_all)) {
+		enum aws_outcome outcome = aws_up(d, &making.wanted);
+		clear_line(d->user);
+		code = end_up(s, d, o, outcome);
+	}
+	aws_making_finish(&making);
+	return code;
+}
+
+int aws_cli_up(struct server *server, const struct deployment_options *options)
+{
+	struct aws aws;
+	struct aws_deploy d;
+	struct teller t = { .quiet = options->quiet, .live = isatty(STDOUT_FILENO) };
+	if (!aws_cli_open(server->cmd, server->config, &aws, &d))
+		return EXIT_SETUP;
+	d.dry_run = options->dry_run;
+	d.keep = options->keep;
+	d.no_wait = options->no_wait;
+	d.tell = tell;
+	d.listen_again = listen_again;
+	d.user = &t;
+	aws.interrupted = interrupted;
+	interrupt_watch();
+	int code = up_with(server, &d, options);
+	aws_cli_close(&aws, &d);
+	return code;
+}
+
+/* ---- down ---- */
+
+/* On a terminal; elsewhere nobody is there to be asked. */
+static bool is_agreed(const struct aws_deploy *d, const struct aws_plan *plan)
+{
+	char text[AWS_STEP_TEXT], answer[16];
+	if (!isatty(STDIN_FILENO))
+		return true;
+	for (size_t i = 0; i < plan->n; i++)
+		printf("  %s %s\n", aws_step_verb(&plan->steps[i]),
+			aws_step_text(&plan->steps[i], &d->found, text));
+	printf("Remove all of this (the fleet \"%s\" in %s)? [y/N] ", d->cluster, d->site.region);
+	fflush(stdout);
+	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int down_with(const struct command *cmd, struct aws_deploy *d, const struct deployment_options *o)
+{
+	struct aws_plan plan;
+	int code = EXIT_JOB;
+	if (aws_plan_of_down(d, &plan)) {
+		cli_complain(cmd, "%s", d->why);
+		code = EXIT_SETUP;
+	} else if (plan.n == 0) {
+		printf("berth: nothing is left of the fleet \"%s\" in %s\n", d->cluster, d->site.region);
+		code = EXIT_DONE;
+	} else if (!o->yes && !is_agreed(d, &plan)) {
+		cli_complain(cmd, "nothing was removed (--yes does not ask)");
+	} else if (aws_down(d) == AWS_DONE) {
+		clear_line(d->user);
+		printf("berth: the fleet \"%s\" in %s is down\n", d->cluster, d->site.region);
+		code = EXIT_DONE;
+	} else {
+		clear_line(d->user);
+		cli_complain(cmd, "%s; berth down --on aws goes on where it stopped", d->why);
+	}
+	aws_plan_finish(&plan);
+	return code;
+}
+
+int aws_cli_down(const struct command *cmd, struct config *config, const struct deployment_options *options)
+{
+	struct aws aws;
+	struct aws_deploy d;
+	struct teller t = { .live = isatty(STDOUT_FILENO) };
+	if (!aws_cli_open(cmd, config, &aws, &d))
+		return EXIT_SETUP;
+	d.tell = tell;
+	d.user = &t;
+	aws.interrupted = interrupted;
+	interrupt_watch();
+	int code = down_with(cmd, &d, options);
+	aws_cli_close(&aws, &d);
+	return code;
+}
