@@ -9,6 +9,7 @@
 #include "http/write.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -349,8 +350,19 @@ static bool may_come_back(enum problem p)
 	return problem_status(p) == 503;
 }
 
+/* RFC 9209 */
+static struct str proxy_status(enum problem p, char line[96])
+{
+	const char *error = problem_proxy_error(p);
+	if (!error)
+		return (struct str){ NULL, 0 };
+	snprintf(line, 96, "Proxy-Status: berth; error=%s\r\n", error);
+	return str_of(line);
+}
+
 void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 {
+	char line[96];
 	struct reactor *r = reactor_of(ex);
 	struct client *c = ex->client;
 	if (!detail)
@@ -374,9 +386,7 @@ void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 		exchange_problem_event(c, p, detail);
 	else
 		client_problem(c, p, detail, may_come_back(p) ? route_retry_after_s(ex->route) : 0,
-			p == PROBLEM_QUEUE_FULL || p == PROBLEM_QUEUE_TIMEOUT
-				? STR("Proxy-Status: berth; error=connection_limit_reached\r\n")
-				: (struct str){ NULL, 0 });
+			proxy_status(p, line));
 }
 
 /* Back to its old place. False without memory. */

@@ -8,6 +8,7 @@ static const struct {
 	int status;
 	const char *name;
 	const char *title;
+	const char *proxy_error; /* or NULL */
 } problems[] = {
 	[PROBLEM_BAD_REQUEST] = { 400, "bad-request", "The request cannot be understood" },
 	[PROBLEM_NOT_FOUND] = { 404, "not-found", "There is nothing here" },
@@ -25,17 +26,20 @@ static const struct {
 	[PROBLEM_CLIENT_LIMIT] = { 429, "client-limit", "The client is over its limit" },
 	[PROBLEM_INTERNAL] = { 500, "internal", "Something went wrong inside" },
 	[PROBLEM_NOT_IMPLEMENTED] = { 501, "not-implemented", "The request needs what is not implemented" },
-	[PROBLEM_BAD_ANSWER] = { 502, "bad-answer", "The container's answer breaks the protocol" },
-	[PROBLEM_CONTAINER_LOST] = { 502, "container-lost",
-		"The container refused or closed the connection" },
-	[PROBLEM_QUEUE_FULL] = { 503, "queue-full", "The queue is full" },
-	[PROBLEM_QUEUE_TIMEOUT] = { 503, "queue-timeout", "The wait in the queue is over" },
+	[PROBLEM_BAD_ANSWER] = { 502, "bad-answer", "The container's answer breaks the protocol",
+		"http_protocol_error" },
+	[PROBLEM_CONTAINER_LOST] = { 502, "container-lost", "The container refused or closed the connection",
+		"connection_terminated" },
+	[PROBLEM_QUEUE_FULL] = { 503, "queue-full", "The queue is full", "connection_limit_reached" },
+	[PROBLEM_QUEUE_TIMEOUT] = { 503, "queue-timeout", "The wait in the queue is over",
+		"connection_limit_reached" },
 	[PROBLEM_WAIT_TOO_LONG] = { 503, "wait-too-long",
-		"The expected wait is longer than the request allows" },
-	[PROBLEM_NO_CONTAINER] = { 503, "no-container", "No container is up" },
+		"The expected wait is longer than the request allows", "connection_limit_reached" },
+	[PROBLEM_NO_CONTAINER] = { 503, "no-container", "No container is up", "destination_unavailable" },
 	[PROBLEM_OVERLOADED] = { 503, "overloaded", "A limit of the server is reached" },
 	[PROBLEM_SHUTTING_DOWN] = { 503, "shutting-down", "The server is shutting down" },
-	[PROBLEM_UPSTREAM_TIMEOUT] = { 504, "upstream-timeout", "The container did not answer in time" },
+	[PROBLEM_UPSTREAM_TIMEOUT] = { 504, "upstream-timeout", "The container did not answer in time",
+		"http_response_timeout" },
 	[PROBLEM_JOB_FAILED] = { 502, "job-failed", "The job ended without an answer" },
 	[PROBLEM_KEY_IN_USE] = { 409, "key-in-use", "A job with this key is not over" },
 	[PROBLEM_KEY_MISMATCH] = { 422, "key-mismatch", "The key came with another request before" },
@@ -58,6 +62,11 @@ const char *problem_name(enum problem p)
 const char *problem_title(enum problem p)
 {
 	return problems[p].title;
+}
+
+const char *problem_proxy_error(enum problem p)
+{
+	return problems[p].proxy_error;
 }
 
 void problem_write(struct json *j, enum problem p, struct str detail, bool open)

@@ -45,6 +45,9 @@ const char *problem_name(
 	enum problem p); /* "queue-full": the last part of the type, and the outcome's label in metrics */
 const char *problem_title(enum problem p);
 
+/* The error that Proxy-Status names (RFC 9209 §2.3); NULL when it is none of a proxy. */
+const char *problem_proxy_error(enum problem p);
+
 /* Appends {"type": "urn:berth:problem:queue-full", "title": …, "status": 503, "detail": …} without the
  * closing brace when `open`, so that members can be added. */
 void problem_write(struct json *j, enum problem p, struct str detail, bool open);

@@ -22,6 +22,20 @@ static void test_each_has_a_line(void **state)
 	}
 }
 
+/* RFC 9209 §2.3: where the queue or a container is the reason, and nowhere else. */
+static void test_proxy_errors(void **state)
+{
+	assert_string_equal(problem_proxy_error(PROBLEM_QUEUE_FULL), "connection_limit_reached");
+	assert_string_equal(problem_proxy_error(PROBLEM_QUEUE_TIMEOUT), "connection_limit_reached");
+	assert_string_equal(problem_proxy_error(PROBLEM_WAIT_TOO_LONG), "connection_limit_reached");
+	assert_string_equal(problem_proxy_error(PROBLEM_NO_CONTAINER), "destination_unavailable");
+	assert_string_equal(problem_proxy_error(PROBLEM_CONTAINER_LOST), "connection_terminated");
+	assert_string_equal(problem_proxy_error(PROBLEM_BAD_ANSWER), "http_protocol_error");
+	assert_string_equal(problem_proxy_error(PROBLEM_UPSTREAM_TIMEOUT), "http_response_timeout");
+	for (int p = 0; p < PROBLEM_COUNT; p++)
+		assert_true(problem_status((enum problem)p) >= 502 || !problem_proxy_error((enum problem)p));
+}
+
 static void test_written(void **state)
 {
 	struct json j;
@@ -76,6 +90,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_has_a_line),
+		cmocka_unit_test(test_proxy_errors),
 		cmocka_unit_test(test_written),
 		cmocka_unit_test(test_members_can_be_added),
 		cmocka_unit_test(test_reasons),
