@@ -59,13 +59,25 @@ void access_log_reopen(struct access_log *log)
 	log->fd = fd;
 }
 
+static uint64_t count_lines(const char *bytes, size_t n)
+{
+	uint64_t lines = 0;
+	for (size_t i = 0; i < n; i++)
+		lines += bytes[i] == '\n';
+	return lines;
+}
+
 void access_log_flush(struct access_log *log)
 {
 	struct str lines = log ? json_str(&log->lines) : (struct str){ NULL, 0 };
 	if (!lines.len)
 		return;
-	if (json_failed(&log->lines) || write(log->fd, lines.ptr, lines.len) != (ssize_t)lines.len)
-		log->dropped += lines.len;
+	if (log->torn && write(log->fd, "\n", 1) == 1) /* the next one begins on a line of its own */
+		log->torn = false;
+	ssize_t n = json_failed(&log->lines) || log->torn ? 0 : write(log->fd, lines.ptr, lines.len);
+	size_t written = n > 0 ? (size_t)n : 0;
+	log->dropped += count_lines(lines.ptr + written, lines.len - written);
+	log->torn = log->torn || (written && lines.ptr[written - 1] != '\n');
 	json_reset(&log->lines);
 }
 

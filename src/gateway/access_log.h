@@ -16,7 +16,8 @@ struct access_log {
 	const char *path; /* borrowed; "stderr" */
 	int fd;
 	struct json lines; /* of this turn */
-	uint64_t dropped;  /* lines' bytes that could not be written */
+	uint64_t dropped;  /* lines that could not be written whole */
+	bool torn;         /* the last one was written in part */
 };
 
 /* NULL when the file cannot be opened: errno says why. */

@@ -46,8 +46,10 @@ static void refuse_connection(struct client *c, enum problem p, const char *deta
 void client_accept(struct front *f, struct io_listener *l, const struct io_addr *peer)
 {
 	struct reactor *r = f->reactor;
-	struct client *c = objpool_get(&r->client_pool);
-	if (!c) { /* max_connections, and some more for those that are told so */
+	uint32_t limit = reactor_client_limit(r);
+	bool is_told = f->admin || r->clients.len < limit + REFUSED_CLIENTS;
+	struct client *c = is_told ? objpool_get(&r->client_pool) : NULL;
+	if (!c) {
 		r->metrics.refused_connections++;
 		return;
 	}
@@ -70,9 +72,10 @@ void client_accept(struct front *f, struct io_listener *l, const struct io_addr 
 		refuse_connection(c, PROBLEM_CLIENT_LIMIT,
 			"as many connections of this address are open as limits.connections_per_address "
 			"allows");
-	else if (r->clients.len > r->settings->max_connections && !f->admin)
-		refuse_connection(
-			c, PROBLEM_OVERLOADED, "as many connections are open as limits.connections allows");
+	else if (r->clients.len > limit && !f->admin)
+		refuse_connection(c, PROBLEM_OVERLOADED,
+			"as many connections are open as limits.connections, or the process's limit of open "
+			"files, allows");
 	else
 		client_set_timer(c, r->settings->client_idle_us);
 }
@@ -405,6 +408,12 @@ void client_problem(
 
 /* ---- receiving ---- */
 
+static bool memory_is_full(const struct client *c, size_t more)
+{
+	const struct budget *b = &c->reactor->budget;
+	return b->memory_used + more > b->memory_max;
+}
+
 static int keep_early(struct client *c, const char *bytes, size_t n)
 {
 	struct early *e = &c->early;
@@ -420,7 +429,7 @@ static int keep_early(struct client *c, const char *bytes, size_t n)
 	memcpy(e->ptr + e->len, bytes, n);
 	e->len += (uint32_t)n;
 	if ((c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) &&
-		e->len >= c->reactor->settings->max_head_bytes)
+		(e->len >= c->reactor->settings->max_head_bytes || memory_is_full(c, 0)))
 		client_pause(c, true);
 	return 0;
 }
@@ -446,24 +455,39 @@ static void run_early(struct client *c)
 	drop_early(c, used);
 }
 
+/* What cannot be taken yet. False when the connection is over, or about to be: at limits.memory no further
+ * part of a head is kept. */
+static bool keep_or_refuse(struct client *c, const char *bytes, size_t n)
+{
+	if (c->phase == CLIENT_HEAD && memory_is_full(c, n)) {
+		c->reactor->budget.refused++;
+		drop_early(c, c->early.len);
+		c->must_linger = true;
+		client_problem(c, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows", 1,
+			(struct str){ NULL, 0 });
+		return false;
+	}
+	if (keep_early(c, bytes, n) == 0)
+		return true;
+	bury(c, true);
+	return false;
+}
+
 static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 {
 	struct client *c = of(s);
 	if (c->phase == CLIENT_LINGERING)
 		return;
 	if (c->early.len || c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) {
-		if (keep_early(c, bytes, n) < 0)
-			bury(c, true);
-		else if (c->phase <= CLIENT_BODY)
+		if (keep_or_refuse(c, bytes, n) && c->phase <= CLIENT_BODY)
 			run_early(c);
 		return;
 	}
 	c->processing = true;
 	size_t used = client_take(c, bytes, n);
 	c->processing = false;
-	if (used < n && c->phase != CLIENT_DEAD && c->phase != CLIENT_LINGERING &&
-		keep_early(c, bytes + used, n - used) < 0)
-		bury(c, true);
+	if (used < n && c->phase != CLIENT_DEAD && c->phase != CLIENT_LINGERING)
+		(void)keep_or_refuse(c, bytes + used, n - used);
 }
 
 static void on_eof(struct io_stream *s)
@@ -544,15 +568,18 @@ static void on_timer(struct io_timer *t)
 	case CLIENT_HEAD:
 		c->must_linger = true;
 		client_problem(c, PROBLEM_REQUEST_TIMEOUT,
-			"the request's head did not arrive within limits.client_head", 0,
+			"the request's head did not arrive within client_timeouts.head", 0,
 			(struct str){ NULL, 0 });
 		return;
 	case CLIENT_BODY:
 		if (c->admin)
 			bury(c, false);
+		else if (c->recv_paused)
+			exchange_problem(c->exchange, PROBLEM_OVERLOADED,
+				"the disk does not take the request's body within client_timeouts.body");
 		else
 			exchange_problem(c->exchange, PROBLEM_REQUEST_TIMEOUT,
-				"no more of the request's body arrived within limits.client_body");
+				"no more of the request's body arrived within client_timeouts.body");
 		return;
 	case CLIENT_WAITING:
 	case CLIENT_ANSWERING:

@@ -53,7 +53,7 @@ static void refuse_head(struct client *c, enum parse_error e)
 static void refuse(struct client *c, enum problem p, const char *detail)
 {
 	c->reactor->metrics.problems[p]++;
-	client_problem(c, p, detail, 0, no_extra);
+	client_problem(c, p, detail, problem_status(p) == 503 ? 1 : 0, no_extra);
 }
 
 /* Prefer: respond-async[, wait=S] (RFC 7240 §4.1, §4.3); what cannot be read is ignored (§2). */
@@ -98,7 +98,7 @@ static void request_whole(struct client *c)
 	c->must_linger = false;
 	c->phase = CLIENT_WAITING;
 	if (exchange_received(ex) < 0)
-		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory (memory_limit)");
+		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory (limits.memory)");
 	else if (ex->submit || (ex->respond_async && !ex->wait_until_us))
 		api_submit(c);
 	else if (exchange_admit(ex) && (ex->ticket.state == TICKET_WAITING || ex->wait_until_us))
@@ -222,7 +222,7 @@ static void to_pool(struct client *c, const struct http_head *head, bool more_is
 		? exchange_create(route, c, head, HTTP_POST, STR("POST"), path, durable)
 		: exchange_create(route, c, head, head->method, head->method_name, path, durable);
 	if (!ex) {
-		refuse(c, PROBLEM_OVERLOADED, "as much is kept in memory as memory_limit allows");
+		refuse(c, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows");
 		return;
 	}
 	ex->submit = submit;
@@ -321,7 +321,7 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 		}
 		if (payload.len && exchange_receive(ex, payload) < 0) {
 			exchange_problem(ex, PROBLEM_OVERLOADED,
-				"the body cannot be kept (memory_limit, spool_max, or the disk is full)");
+				"the body cannot be kept (limits.memory, limits.spool, or the disk is full)");
 			return n;
 		}
 	}

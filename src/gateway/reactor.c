@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REFUSED_CLIENTS = 64 }; /* connections past the limit that are told so at once */
+enum { FILES_KEPT = 64 }; /* descriptors of the process itself: listeners, loop, logs, store */
 
 static void on_connection(struct io_listener *l, const struct io_addr *peer)
 {
@@ -248,9 +248,21 @@ static int open_front(struct reactor *r, const struct io_addr *addr, int fd, boo
 	return err;
 }
 
+uint32_t reactor_client_limit(const struct reactor *r)
+{
+	uint32_t most = r->settings->max_connections, files = r->io->max_files;
+	uint64_t kept = FILES_KEPT + files / 16;
+	if (files == 0)
+		return most;
+	for (uint32_t i = 0; i < r->n_routes; i++)
+		kept += pool_slots(&r->routes[i]->pool);
+	uint64_t left = files > kept ? files - kept : 1;
+	return left < most ? (uint32_t)left : most;
+}
+
 void reactor_set_object_limits(struct reactor *r, const struct settings *s)
 {
-	r->client_pool.max = s->max_connections + REFUSED_CLIENTS;
+	r->client_pool.max = s->max_connections + REFUSED_CLIENTS + ADMIN_CLIENTS;
 	r->job_pool.max = s->jobs_max;
 	r->exchange_pool.max = s->max_connections + s->jobs_max + REFUSED_CLIENTS;
 }

@@ -24,7 +24,8 @@
 struct access_log;
 struct status_file;
 
-enum { SCRATCH_BYTES = 128 * 1024 };
+/* A request's head, which its Host may double, and what is added to it. */
+enum { SCRATCH_BYTES = 2 * HEAD_BYTES_MAX + 4096 };
 
 /* A pool with what the shell keeps beside the core. */
 struct route {
@@ -97,6 +98,15 @@ void reactor_sort_routes(struct reactor *r);
 
 /* The pool's limits, from its settings. */
 struct pool_limits route_limits(const struct pool_settings *ps);
+
+enum {
+	REFUSED_CLIENTS = 64, /* connections past the limit that are told so at once */
+	ADMIN_CLIENTS = 64,   /* further ones of the admin listener */
+};
+
+/* How many clients may be connected: limits.connections, or fewer where the process may not open as many
+ * files, of which the slots' connections and some spool files and stores need theirs. */
+uint32_t reactor_client_limit(const struct reactor *r);
 
 /* How many clients and exchanges there may be. */
 void reactor_set_object_limits(struct reactor *r, const struct settings *s);

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { HEAD_BYTES_MAX = 64 * 1024 }; /* of limits.head, and of an answer's head */
+
 enum leave_policy { LEAVE_FINISH, LEAVE_CLOSE };
 enum job_retry { JOB_RETRY_ALWAYS, JOB_RETRY_NEVER };
 

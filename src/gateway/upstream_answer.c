@@ -13,10 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	PARTIAL_MAX = 64 * 1024, /* longest head of an answer */
-	BOUNCES_MAX = 3,         /* busy answers that are not passed on */
-};
+enum { BOUNCES_MAX = 3 }; /* busy answers that are not passed on */
 
 static struct reactor *reactor_of(const struct upstream *u)
 {
@@ -148,7 +145,7 @@ static bool says_busy(const struct upstream *u, const struct http_head *head)
 static size_t take_head(struct upstream *u, const char *bytes, size_t n)
 {
 	struct http_head *head = &reactor_of(u)->answer_head;
-	switch (http_parse_response(bytes, n, PARTIAL_MAX, asked_method(u), head)) {
+	switch (http_parse_response(bytes, n, HEAD_BYTES_MAX, asked_method(u), head)) {
 	case PARSE_MORE:
 		return 0;
 	case PARSE_BAD:

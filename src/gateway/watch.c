@@ -111,7 +111,7 @@ static void store_problem(struct watch *w, int err)
 			"the store has no room for another job at the moment; synchronous requests are "
 			"served as ever");
 	else if (err == -ENOMEM)
-		problem(w, PROBLEM_OVERLOADED, "as much is kept in memory as memory_limit allows");
+		problem(w, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows");
 	else
 		problem(w, PROBLEM_INTERNAL, "the store does not answer");
 }

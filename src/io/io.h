@@ -155,6 +155,7 @@ struct io {
 		uint64_t hits; /* times that something came meanwhile */
 	} polled;
 	bool stopped;
+	uint32_t max_files; /* that the process may have open; 0: there is no such limit */
 };
 
 /* ---- loops ---- */

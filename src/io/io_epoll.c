@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -524,12 +525,21 @@ static const struct io_ops epoll_ops = {
 	.post = io_epoll_post,
 };
 
+static uint32_t file_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > UINT32_MAX)
+		return 0;
+	return (uint32_t)limit.rlim_cur;
+}
+
 struct io *io_epoll_create(void)
 {
 	struct io_epoll *e = calloc(1, sizeof *e);
 	if (!e)
 		return NULL;
 	e->io.ops = &epoll_ops;
+	e->io.max_files = file_limit();
 	read_clocks(e);
 	e->starved_timer.on_timer = on_descriptors_again;
 	e->ep = epoll_create1(EPOLL_CLOEXEC);
