@@ -334,9 +334,12 @@ void upstream_give_up(struct upstream *u)
 		return;
 	}
 	if (u->phase == UPSTREAM_IDLE) { /* likewise: its start was being committed */
+		enum container_state before = u->slot->container->state;
 		exchange_bury(upstream_detach(u));
 		slot_answered(u->slot, true, r->io->now_us);
-		backend_note(u->backend, u->slot->container->state);
+		if (u->slot->state == SLOT_DOWN) /* its container has left service meanwhile */
+			upstream_close(u);
+		backend_note(u->backend, before);
 		route_pump(u->backend->route);
 		return;
 	}
