@@ -737,9 +737,12 @@ void jobs_finish(struct jobs *j)
 	for (uint32_t i = 0; i < j->n_buckets; i++) {
 		while (j->buckets[i]) {
 			struct job *job = j->buckets[i];
-			if (job->exchange)
-				job->exchange->job = NULL;
+			struct exchange *ex = job->exchange;
 			forget_job(j, job);
+			if (ex)
+				ex->job = NULL;
+			if (ex && ex->ticket.state == TICKET_NEW) /* on its way to the queue */
+				exchange_drop(ex);
 		}
 	}
 	free(j->buckets);
