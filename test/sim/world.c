@@ -109,6 +109,7 @@ static void begin(struct world *w, uint32_t exchanges)
 	const struct plan *p = &w->plan;
 	rand_seed(&w->rand, w->seed);
 	plan_draw(&w->plan, &w->rand);
+	source_begin(w);
 	ledger_init(&w->ledger);
 	list_init(&w->clients);
 	w->sim = io_sim_create(&world_ops, w, &w->rand, p->grain_us);
@@ -119,12 +120,13 @@ static void begin(struct world *w, uint32_t exchanges)
 	w->sim->disk.delay_max_us = p->disk_max_us;
 	w->sim->disk.fail_ppm = p->disk_fail_ppm;
 	for (uint32_t k = 0; k < p->settings.n_pools; k++) {
-		for (uint32_t i = 0; i < p->pools[k].n_containers; i++)
+		for (uint32_t i = 0; i < w->source.n_fakes[k]; i++)
 			container_begin(&w->containers[k][i], w, k, i);
 	}
 	w->reactor = reactor_create(&w->sim->io, &w->plan.settings, error, sizeof error);
 	VERIFY(w, w->reactor, "%s", error);
 	oracle_begin(w);
+	source_tell_all(w);
 	w->exchanges_left = p->client.exchanges;
 	if (exchanges && exchanges < w->exchanges_left)
 		w->exchanges_left = exchanges;
@@ -166,6 +168,7 @@ static void disturb(struct world *w, uint32_t exchanges)
 		w->draining = true;
 		reactor_drain(w->reactor);
 	}
+	source_disturb(w);
 	if (p->reload_ppm && rand_chance(&w->rand, p->reload_ppm))
 		reload(w);
 	if (p->sleep_ppm && rand_chance(&w->rand, p->sleep_ppm))
@@ -182,9 +185,10 @@ static void calm_containers(struct world *w)
 	c->idle_close_ppm = c->close_first_ppm = c->cut_ppm = c->nonsense_ppm = c->bad_chunk_ppm = 0;
 	c->extra_ppm = c->hang_ppm = c->refuse_ppm = c->hang_dial_ppm = c->unready_ppm = 0;
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
-		for (uint32_t i = 0; i < w->plan.pools[k].n_containers; i++)
+		for (uint32_t i = 0; i < w->source.n_fakes[k]; i++)
 			container_calm(&w->containers[k][i]);
 	}
+	source_settle(w);
 }
 
 /* Until every request has its answer. The last jobs' results are waited for in peace. */
@@ -254,7 +258,7 @@ static void end(struct world *w)
 	clients_end(w);
 	reactor_destroy(w->reactor);
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
-		for (uint32_t i = 0; i < w->plan.pools[k].n_containers; i++)
+		for (uint32_t i = 0; i < w->source.n_fakes[k]; i++)
 			container_end(&w->containers[k][i]);
 	}
 	io_sim_destroy(w->sim);

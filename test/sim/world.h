@@ -9,6 +9,7 @@
 #include "ledger.h"
 #include "oracle.h"
 #include "plan.h"
+#include "source.h"
 
 /* What runs add up to. Plain data: it lies in memory that two processes share. */
 struct tally {
@@ -37,6 +38,7 @@ struct world {
 	struct ledger ledger;
 	struct oracle oracle;
 	struct fake_container containers[PLAN_POOLS][PLAN_CONTAINERS];
+	struct scripted_source source;
 	uint64_t began_us;
 	struct list clients;
 	struct event more_clients; /* those that were turned away come again */
