@@ -265,7 +265,7 @@ bool config_take_fleet(struct config *c, const struct fleet *fleet)
 	for (size_t i = 0; i < n; i++) {
 		const struct fleet_container *from = fleet_container(fleet, i);
 		struct container_settings *to = &p->containers[i];
-		*to = (struct container_settings){ .addr = from->addr };
+		*to = (struct container_settings){ .addr = from->addr, .near = from->near };
 		str_copy(to->name, sizeof to->name, str_of(from->name));
 		str_copy(to->worker, sizeof to->worker, str_of(from->worker));
 	}

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 512, FILE_BYTES_MAX = 4096, NAME_BYTES = 96 };
+enum { FILE_BYTES_MAX = 4096, NAME_BYTES = 96 };
 
 static int fail(char error[RUNTIME_ERROR], const char *what, const char *path, int err)
 {
@@ -22,7 +22,7 @@ static int fail(char error[RUNTIME_ERROR], const char *what, const char *path, i
 
 /* ---- the directory ---- */
 
-static void dir_path(char path[PATH_BYTES])
+const char *runtime_dir(char path[RUNTIME_PATH])
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
 	char user_dir[64];
@@ -30,17 +30,18 @@ static void dir_path(char path[PATH_BYTES])
 	if (!base || base[0] != '/')
 		base = access(user_dir, W_OK) == 0 ? user_dir : NULL;
 	if (base)
-		snprintf(path, PATH_BYTES, "%s/berth", base);
+		snprintf(path, RUNTIME_PATH, "%s/berth", base);
 	else
-		snprintf(path, PATH_BYTES, "/tmp/berth-%u", (unsigned)getuid());
+		snprintf(path, RUNTIME_PATH, "/tmp/berth-%u", (unsigned)getuid());
+	return path;
 }
 
 /* A descriptor of the directory, which is made if it is not there; -1 with one line in error. */
 static int open_dir(char error[RUNTIME_ERROR])
 {
-	char path[PATH_BYTES];
+	char path[RUNTIME_PATH];
 	struct stat st;
-	dir_path(path);
+	runtime_dir(path);
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return fail(error, "cannot make the directory", path, errno);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -23,6 +23,11 @@ struct runtime_info {
 
 enum { RUNTIME_ERROR = 800 };
 
+enum { RUNTIME_PATH = 512 };
+
+/* The path of the directory; it is there once a name was claimed. Returns path. */
+const char *runtime_dir(char path[RUNTIME_PATH]);
+
 /* Who runs under this name: 1 and *ret, 0 when nobody does, -1 with one line in error. */
 MUST_USE int runtime_find(const char *name, struct runtime_info *ret, char error[RUNTIME_ERROR]);
 

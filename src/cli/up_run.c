@@ -246,12 +246,13 @@ static void run_fleet(struct up *u)
 
 int up_run(struct up *u)
 {
-	const struct fleet_settings *f = &u->server.config->fleet;
-	char error[RUNTIME_ERROR];
+	struct fleet_settings *f = &u->server.config->fleet;
+	char error[RUNTIME_ERROR], sockets[RUNTIME_PATH];
 	if (runtime_claim(f->name, (uint64_t)f->workers * f->containers, error) < 0) {
 		cli_complain(u->server.cmd, "%s", error);
 		return EXIT_SETUP;
 	}
+	f->sockets = runtime_dir(sockets);
 	run_fleet(u);
 	runtime_release(f->name);
 	return u->exit_code;

@@ -29,13 +29,15 @@ struct fleet_settings {
 	uint32_t containers; /* 2 each worker */
 	uint32_t slots;      /* 1 each container */
 	uint32_t base_port;  /* 5000: first container's port on each worker; 0: the kernel chooses */
+	const char *sockets; /* NULL, or a directory: there each also listens on a unix socket, for the
+				orchestrator */
 	uint32_t delay_ms;   /* 0: each run is slowed by so much, for demonstrations */
 	const char *image;   /* NULL: Berth's own; else a user's, with an HTTP server on base_port */
 	enum fleet_orchestrator orchestrator;
-	uint64_t memory_bytes;     /* 1 GiB each container, swap included */
-	uint32_t cpu_percent;      /* 100 each container: of one core; 0: no limit */
-	uint32_t pids;             /* 256 processes and threads each container */
-	bool writable_root;        /* false: a container writes to /tmp only */
+	uint64_t memory_bytes; /* 1 GiB each container, swap included */
+	uint32_t cpu_percent;  /* 100 each container: of one core; 0: no limit */
+	uint32_t pids;         /* 256 processes and threads each container */
+	bool writable_root;    /* false: a container writes to /tmp only */
 	struct aws_settings aws;
 	uint64_t ready_timeout_us; /* 5 m: until all are ready, else up has failed */
 	const char *log;           /* where its owner puts the containers' lines: "stderr" or a file */
@@ -52,6 +54,7 @@ struct fleet_container {
 	char name[32];       /* "container3" */
 	char worker[32];     /* "worker2" */
 	struct io_addr addr; /* with base_port 0 the port is 0 until the container is up for the first time */
+	struct io_addr near; /* its unix socket; len 0: it listens on none */
 };
 
 /* All but on_stopped may be NULL. The containers named are borrowed from the fleet. */

@@ -31,8 +31,9 @@ struct container {
 	struct child child;
 	struct io_timer restart;
 	uint64_t up_since_us, backoff_us;
-	bool was_up;     /* once at least */
-	char said[SAID]; /* its last line */
+	bool was_up;           /* once at least */
+	struct io_addr socket; /* that it shall listen on, too; len 0: none */
+	char said[SAID];       /* its last line */
 };
 
 struct fleet {
@@ -99,14 +100,21 @@ static const struct child_ops child_ops;
 static int start(struct container *c)
 {
 	const struct fleet_settings *s = c->fleet->settings;
-	char listen[IO_ADDR_TEXT], slots[16], delay[16];
+	char listen[IO_ADDR_TEXT], socket[IO_ADDR_TEXT], slots[16], delay[16];
 	io_addr_print(&c->face.addr, true, listen);
+	io_addr_print(&c->socket, true, socket);
 	snprintf(slots, sizeof slots, "%u", s->slots);
 	snprintf(delay, sizeof delay, "%u", s->delay_ms);
-	const char *argv[] = { s->program, "--model", s->model, "--listen", listen, "--slots", slots,
-		"--delay-ms", delay, NULL };
-	if (s->delay_ms == 0)
-		argv[7] = NULL;
+	const char *argv[12] = { s->program, "--model", s->model, "--listen", listen, "--slots", slots };
+	int n = 7;
+	if (c->socket.len) {
+		argv[n++] = "--listen";
+		argv[n++] = socket;
+	}
+	if (s->delay_ms) {
+		argv[n++] = "--delay-ms";
+		argv[n++] = delay;
+	}
 	c->said[0] = '\0';
 	c->state = STARTING;
 	return child_start(&c->child, c->fleet->io, &child_ops, argv);
@@ -132,6 +140,18 @@ static void on_restart(struct io_timer *t)
 		wait_to_restart(c, strerror(-r));
 }
 
+/* Without a socket where its path would be too long for one. */
+static void name_socket(struct container *c)
+{
+	const struct fleet_settings *s = c->fleet->settings;
+	char text[IO_ADDR_TEXT];
+	if (!s->sockets)
+		return;
+	int n = snprintf(text, sizeof text, "unix:%s/%s.%s.sock", s->sockets, s->name, c->face.name);
+	if (n < 0 || (size_t)n >= sizeof text || !io_addr_parse(&c->socket, text))
+		c->socket.len = 0;
+}
+
 static void init_container(struct fleet *f, uint32_t worker, uint32_t of_worker)
 {
 	uint32_t i = worker * f->settings->containers + of_worker;
@@ -152,6 +172,7 @@ static void init_container(struct fleet *f, uint32_t worker, uint32_t of_worker)
 		.sin_addr.s_addr = htonl(0x7f000100 + worker + 1), /* 127.0.1.k */
 	};
 	c->face.addr.len = sizeof c->face.addr.in;
+	name_socket(c);
 }
 
 static void on_stop_timer(struct io_timer *t);
@@ -187,17 +208,27 @@ struct fleet *fleet_local_create(
 
 /* ---- life ---- */
 
-/* "berth-worker: listening on 127.0.1.1:5000, model spam (text), slots 1": the address, which says the port
- * where the kernel chose it. */
-static bool parse_listening(const char *line, struct io_addr *ret)
+static bool parse_addr(struct str s, struct io_addr *ret)
+{
+	char text[IO_ADDR_TEXT];
+	return io_addr_parse(ret, str_copy(text, sizeof text, s));
+}
+
+/* "berth-worker: listening on 127.0.1.1:5000 and unix:/run/x, model spam (text), slots 1": the address, which
+ * says the port where the kernel chose it, and perhaps the socket. */
+static bool parse_listening(const char *line, struct io_addr *ret_addr, struct io_addr *ret_near)
 {
 	static const char start_of_line[] = "berth-worker: listening on ";
-	char text[IO_ADDR_TEXT];
 	struct str rest = str_of(line);
 	if (!str_starts(rest, STR(start_of_line)))
 		return false;
 	rest = str_skip(rest, STR(start_of_line).len);
-	return io_addr_parse(ret, str_copy(text, sizeof text, str_cut(&rest, ',')));
+	struct str both = str_cut(&rest, ','), first = str_cut(&both, ' '), word = str_cut(&both, ' ');
+	if (!parse_addr(first, ret_addr))
+		return false;
+	if (!str_eq(word, STR("and")) || !parse_addr(both, ret_near))
+		ret_near->len = 0;
+	return true;
 }
 
 static void on_line(struct child *child, const char *line)
@@ -207,7 +238,7 @@ static void on_line(struct child *child, const char *line)
 	str_copy(c->said, sizeof c->said, str_of(line));
 	if (f->events->on_line)
 		f->events->on_line(f->user, &c->face, line);
-	if (c->state != STARTING || !parse_listening(line, &c->face.addr))
+	if (c->state != STARTING || !parse_listening(line, &c->face.addr, &c->face.near))
 		return;
 	c->state = UP;
 	c->was_up = true;

@@ -24,7 +24,8 @@ struct container_settings {
 	char name[64];   /* "container1"; the key in the status file and the label in metrics */
 	char worker[64]; /* "worker1", or "" */
 	struct io_addr addr;
-	uint32_t place; /* in the configuration's list, for errors */
+	struct io_addr near; /* a shorter way to it, on this machine; len 0: none */
+	uint32_t place;      /* in the configuration's list, for errors */
 };
 
 struct health_settings {

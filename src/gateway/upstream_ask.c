@@ -98,7 +98,7 @@ void upstream_connect(struct upstream *u)
 	u->phase = UPSTREAM_CONNECTING;
 	u->proven = false;
 	u->asked_us = r->io->now_us;
-	int err = io_connect(r->io, &u->stream, &cs->addr, &upstream_stream_ops);
+	int err = io_connect(r->io, &u->stream, cs->near.len ? &cs->near : &cs->addr, &upstream_stream_ops);
 	if (err < 0) { /* likewise: in a fresh event */
 		u->phase = UPSTREAM_CLOSED;
 		io_timer_set(r->io, &u->timer, r->io->now_us);

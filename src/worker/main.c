@@ -81,16 +81,19 @@ static bool start(struct program *p, const sigset_t *signals, struct why *why)
 	return true;
 }
 
-static void say_what_is_served(const struct program *p)
+static void say_what_is_served(struct program *p)
 {
 	const struct options *o = &p->options;
 	const struct model *m = &p->model;
-	struct io_addr addr;
-	char where[IO_ADDR_TEXT];
-	if (io_listen_addr(p->io, (struct io_listener *)(uintptr_t)&p->worker.listener, &addr) < 0)
-		addr = o->listen;
-	printf("berth-worker: listening on %s, model %s (%s), slots %u\n", io_addr_print(&addr, true, where),
-		m->name, m->has_text ? "text" : "tensors", o->slots);
+	fputs("berth-worker: listening on ", stdout);
+	for (size_t i = 0; i < o->n_listen; i++) {
+		struct io_addr addr;
+		char where[IO_ADDR_TEXT];
+		if (io_listen_addr(p->io, &p->worker.listeners[i].listener, &addr) < 0)
+			addr = o->listen[i];
+		printf("%s%s", i ? " and " : "", io_addr_print(&addr, true, where));
+	}
+	printf(", model %s (%s), slots %u\n", m->name, m->has_text ? "text" : "tensors", o->slots);
 	if (!m->has_text) {
 		char inputs[320];
 		printf("berth-worker: /run_model cannot feed this model (it takes %s): use POST "
@@ -135,7 +138,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (p.options.health) {
-		if (health_ask(&p.options.listen, &why))
+		if (health_ask(&p.options.listen[0], &why))
 			return 0;
 		log_error("%s", why.text);
 		return EXIT_FAILED;

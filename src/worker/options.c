@@ -14,7 +14,8 @@ const char options_help[] =
 	"\n"
 	"  --model PATH         a directory with model.onnx and model.json, or an .onnx file\n"
 	"  --listen ADDRESS     127.0.0.1:5000 by default; [::1]:5000, :5000 for everyone, unix:/path; port "
-	"0: any\n"
+	"0: any;\n"
+	"                       may be given up to four times\n"
 	"  --slots N            requests in flight at once, 1 by default; above it the answer is 503, "
 	"Berth-Busy: 1\n"
 	"  --name NAME          under which /v2/models serves it; by default the model's own\n"
@@ -95,10 +96,13 @@ static bool take(struct options *o, int option, const char *value, struct why *w
 		o->model = value;
 		return true;
 	case OPT_LISTEN:
-		if (!io_addr_parse(&o->listen, value))
+		if (o->n_listen == LISTEN_MAX)
+			return why_set(why, "--listen %s: may be given %d times at most", value, LISTEN_MAX);
+		if (!io_addr_parse(&o->listen[o->n_listen], value))
 			return why_set(why,
 				"--listen %s: must be ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/path",
 				value);
+		o->n_listen++;
 		return true;
 	case OPT_SLOTS:
 		if (!parse_number("slots", value, 1, SLOTS_MAX, &n, why))
@@ -144,7 +148,6 @@ bool options_read(struct options *o, int argc, char **argv, struct why *why)
 {
 	int option;
 	*o = (struct options){ .slots = 1, .max_body = 64 << 20 };
-	CHECK(io_addr_parse(&o->listen, "127.0.0.1:5000"));
 	optind = 1;
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
@@ -156,6 +159,8 @@ bool options_read(struct options *o, int argc, char **argv, struct why *why)
 		if (!take(o, option, optarg, why))
 			return false;
 	}
+	if (o->n_listen == 0)
+		CHECK(io_addr_parse(&o->listen[o->n_listen++], "127.0.0.1:5000"));
 	if (o->help || o->version)
 		return true;
 	if (optind < argc)

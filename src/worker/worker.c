@@ -58,7 +58,7 @@ static bool close_an_idle_one(struct worker *w)
 
 static void on_connection(struct io_listener *l, const struct io_addr *peer)
 {
-	struct worker *w = CONTAINER_OF(l, struct worker, listener);
+	struct worker *w = CONTAINER_OF(l, struct worker_listener, listener)->worker;
 	if (worker_connections(w) >= w->connections_max && !close_an_idle_one(w))
 		return;
 	struct conn *c = conn_create(w);
@@ -105,13 +105,22 @@ static void on_turn_end(struct io *io)
 
 static bool start_listening(struct worker *w, struct why *why)
 {
-	char text[IO_ADDR_TEXT];
-	int r = io_listen(w->io, &w->listener, &w->options->listen, &listener_ops);
-	if (r < 0)
-		return why_set(why, "cannot listen on %s: %s%s",
-			io_addr_print(&w->options->listen, true, text), strerror(-r),
-			r == -EADDRINUSE ? "; take another port, or 0 for any" : "");
+	const struct options *o = w->options;
+	for (size_t i = 0; i < o->n_listen; i++) {
+		char text[IO_ADDR_TEXT];
+		int r = io_listen(w->io, &w->listeners[i].listener, &o->listen[i], &listener_ops);
+		if (r < 0)
+			return why_set(why, "cannot listen on %s: %s%s",
+				io_addr_print(&o->listen[i], true, text), strerror(-r),
+				r == -EADDRINUSE ? "; take another port, or 0 for any" : "");
+	}
 	return true;
+}
+
+static void stop_listening(struct worker *w)
+{
+	for (size_t i = 0; i < LISTEN_MAX; i++)
+		io_unlisten(w->io, &w->listeners[i].listener);
 }
 
 bool worker_init(struct worker *w, struct io *io, const struct options *options, const struct model *model,
@@ -120,7 +129,8 @@ bool worker_init(struct worker *w, struct io *io, const struct options *options,
 	uint64_t seed;
 	*w = (struct worker){ .io = io, .options = options, .model = model, .mean_us = UINT64_MAX };
 	w->connections_max = connections_max();
-	w->listener.fd = -1;
+	for (size_t i = 0; i < LISTEN_MAX; i++)
+		w->listeners[i] = (struct worker_listener){ .listener.fd = -1, .worker = w };
 	w->again.on_message = on_again;
 	w->trim.on_timer = on_trim;
 	for (int s = 0; s < CONN_STATES; s++)
@@ -142,7 +152,7 @@ void worker_stop(struct worker *w)
 {
 	static const enum conn_state unanswered[] = { CONN_HEAD, CONN_BODY, CONN_DRAINING, CONN_LINGERING };
 	w->stopping = true;
-	io_unlisten(w->io, &w->listener);
+	stop_listening(w);
 	for (size_t i = 0; i < ARRAY_LEN(unanswered); i++) {
 		list_for_each_safe (node, &w->conns[unanswered[i]])
 			exchange_left(CONTAINER_OF(node, struct conn, node));
@@ -157,7 +167,7 @@ void worker_stop(struct worker *w)
 
 void worker_finish(struct worker *w)
 {
-	io_unlisten(w->io, &w->listener);
+	stop_listening(w);
 	for (enum conn_state s = CONN_HEAD; s < CONN_CLOSED; s++) {
 		list_for_each_safe (node, &w->conns[s])
 			exchange_left(CONTAINER_OF(node, struct conn, node));

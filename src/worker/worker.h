@@ -1,6 +1,6 @@
 /* worker: HTTP in front of one model, on one loop.
  *
- * Owns:       the listener, the connections, the slots.
+ * Owns:       the listeners, the connections, the slots.
  * Invariants: a connection is on exactly one list, the one that conn->state names; it holds a slot in the
  * states from CONN_DELAY to CONN_LEFT and in no other. Answers go out at the end of the turn after the one in
  * which a run ended, or of the same turn when a thread ran it: so every request that had come by then was
@@ -75,7 +75,10 @@ struct worker {
 	struct io *io;                 /* borrowed */
 	const struct options *options; /* borrowed */
 	const struct model *model;     /* borrowed */
-	struct io_listener listener;
+	struct worker_listener {
+		struct io_listener listener;
+		struct worker *worker; /* borrowed: the owner */
+	} listeners[LISTEN_MAX];
 	uint32_t connections_max;
 	struct slots slots;
 	struct metrics metrics;

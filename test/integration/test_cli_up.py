@@ -53,6 +53,23 @@ def test_a_fleet_from_start_to_end(up, run):
     assert (result.returncode, result.stdout) == (0, 'berth: no fleet is running under the name "default"\n')
 
 
+def connected_sockets(name):
+    """How many connections to unix sockets of this name there are."""
+    lines = pathlib.Path("/proc/net/unix").read_text().splitlines()
+    return sum(line.endswith(name) and line.split()[5] == "03" for line in lines)
+
+
+def test_requests_go_by_unix_sockets_and_the_ports_answer_too(up, run):
+    fleet = up().flag("name", "near").start()
+    assert fleet.post("/run_model", b"hello", headers={"Content-Type": "text/plain"}).status == 200
+    for container in fleet.pool()["containers"]:
+        assert connected_sockets(f"/near.{container['name']}.sock") == 1
+        assert request(f"{container['ip']}:{container['port']}", "GET", "/v2/health/ready").status == 200
+    assert run("down", "--name", "near").returncode == 0
+    assert fleet.wait() == 0
+    assert "/near.container" not in pathlib.Path("/proc/net/unix").read_text()
+
+
 def test_the_curl_lines_can_be_pasted(up):
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")

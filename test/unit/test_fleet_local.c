@@ -195,6 +195,44 @@ static void test_arguments(void **state)
 	finish(&s);
 }
 
+static void test_sockets(void **state)
+{
+	struct scene s;
+	char text[IO_ADDR_TEXT];
+	prepare(&s, "echo \"berth-worker: listening on $4 and $8, model m, slots 1\"\nexec sleep 100\n", 1);
+	s.settings.sockets = s.directory;
+	start(&s);
+	run_until_up(&s, 1);
+	const struct fleet_container *c = fleet_container(s.fleet, 0);
+	assert_string_equal(io_addr_print(&c->addr, true, text), "127.0.1.1:5000");
+	io_addr_print(&c->near, true, text);
+	assert_int_equal(strncmp(text, "unix:/tmp/berth-test-", 21), 0);
+	assert_non_null(strstr(text, "/default.container1.sock"));
+	stop(&s);
+	finish(&s);
+}
+
+/* One that does not listen there is reached by its address; and a path that is too long for a socket is not
+ * asked for. */
+static void test_no_sockets(void **state)
+{
+	static const char long_path[] =
+		"/tmp/0123456789012345678901234567890123456789/"
+		"0123456789012345678901234567890123456789012345678901234567890123456789";
+	const char *directories[] = { "/tmp", long_path };
+	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
+		struct scene s;
+		prepare(&s, "echo \"$@\"\n" LISTENING "exec sleep 100\n", 1);
+		s.settings.sockets = directories[i];
+		start(&s);
+		run_until_up(&s, 1);
+		assert_int_equal(fleet_container(s.fleet, 0)->near.len, 0);
+		assert_true(!strstr(s.lines, "--listen unix:") == (directories[i] == long_path));
+		stop(&s);
+		finish(&s);
+	}
+}
+
 static void test_the_kernel_chooses_a_port_once(void **state)
 {
 	struct scene s;
@@ -430,6 +468,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_and_addresses),
 		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_no_sockets),
 		cmocka_unit_test(test_the_kernel_chooses_a_port_once),
 		cmocka_unit_test(test_what_dies_starts_again_after_rising_pauses),
 		cmocka_unit_test(test_health_makes_the_pause_short_again),
