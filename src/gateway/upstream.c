@@ -228,6 +228,10 @@ static void on_connect(struct io_stream *s)
 		return;
 	}
 	slot_connected(u->slot, is_probed_first(ps), r->io->now_us);
+	if (u->slot->state == SLOT_DOWN) {
+		upstream_close(u);
+		return;
+	}
 	io_timer_set(r->io, &u->timer, r->io->now_us + UNPROVEN_IDLE_US);
 	if (u->slot->ticket)
 		upstream_ask(u);
