@@ -32,16 +32,17 @@ struct fake_client {
 	uint32_t asked[PIPELINE];  /* tokens */
 	uint32_t behind[PIPELINE]; /* bytes that are sent after the request */
 	uint32_t n_asked, to_ask;
-	uint64_t idle_since_us;
-	bool open;            /* the connection stands */
-	bool leave_at_answer; /* with its first byte */
-	bool left;            /* what comes is not looked at */
-	bool turned_away;     /* there are too many connections */
-	bool expects;         /* waits for a 100 before it sends the body */
-	bool said_close;      /* one of us has said that the connection ends here */
-	bool asked_close;     /* the last request says so */
-	bool may_close;       /* the last request may end the connection */
-	bool slow;            /* reads with pauses */
+	uint64_t idle_since_us; /* or before: Berth sees an answer's end when it has sent it */
+	uint64_t first_byte_us; /* of the answers to what was asked; 0: none has come */
+	bool open;              /* the connection stands */
+	bool leave_at_answer;   /* with its first byte */
+	bool left;              /* what comes is not looked at */
+	bool turned_away;       /* there are too many connections */
+	bool expects;           /* waits for a 100 before it sends the body */
+	bool said_close;        /* one of us has said that the connection ends here */
+	bool asked_close;       /* the last request says so */
+	bool may_close;         /* the last request may end the connection */
+	bool slow;              /* reads with pauses */
 	/* the answer at hand */
 	bool answering, interim, from_container, is_problem, keeps;
 	bool failed_job; /* the problem is the job's */
@@ -642,7 +643,8 @@ static void answer_read(struct fake_client *c)
 	c->expects = c->leave_at_answer = false;
 	outgoing_finish(&c->out);
 	c->out.limit = UINT32_MAX;
-	c->idle_since_us = world_now_us(c->world);
+	c->idle_since_us = c->first_byte_us;
+	c->first_byte_us = 0;
 	think(c);
 }
 
@@ -676,6 +678,8 @@ static void on_bytes(struct wire_end *e, const char *bytes, size_t n)
 	struct fake_client *c = e->owner;
 	struct str in = { bytes, n }, payload;
 	bool go_on = false;
+	if (!c->first_byte_us)
+		c->first_byte_us = world_now_us(c->world);
 	if (c->leave_at_answer && !c->left) {
 		leave(c);
 		return;

@@ -50,6 +50,7 @@ struct seat {
 	bool head_only;   /* it is a HEAD */
 	bool close;       /* after this answer */
 	bool babbled;     /* what it said too much may be taken for the next answer */
+	bool late;        /* Berth had given the request up before it came: it may be elsewhere by now */
 	enum slip slip;
 };
 
@@ -77,7 +78,7 @@ static void set(struct fake_container *c, struct event *e, uint64_t after_us)
 
 static struct record *record_of(struct seat *s)
 {
-	return s->token == NO_TOKEN ? NULL : ledger_at(&s->container->world->ledger, s->token);
+	return s->token == NO_TOKEN || s->late ? NULL : ledger_at(&s->container->world->ledger, s->token);
 }
 
 /* ---- the end of a request, and of a connection ---- */
@@ -202,7 +203,7 @@ static void first_byte(struct seat *s)
 	s->began_us = world_now_us(c->world);
 	s->read_bytes = 0;
 	s->slip = SLIP_NONE;
-	s->close = s->idle_probe = false;
+	s->close = s->idle_probe = s->late = false;
 }
 
 /* I2: all but the question whether anything is in flight counts. */
@@ -238,7 +239,7 @@ static void check_request(struct seat *s)
 	const struct http_head *h = s->reader.head;
 	s->token = ledger_token(&w->ledger, h->query);
 	VERIFY(w, s->token != NO_TOKEN, "container %u gets " STR_FMT, c->index, STR_ARG(h->start_line));
-	struct record *r = record_of(s);
+	struct record *r = ledger_at(&w->ledger, s->token);
 	bool submit = r->kind == ASK_SUBMIT;
 	struct str path = submit ? STR("/run_model") : STR("/p");
 	VERIFY(w, r->kind == ASK_PLAIN || submit, "a request that is for Berth itself reaches a container");
@@ -250,6 +251,9 @@ static void check_request(struct seat *s)
 	VERIFY(w, h->content_length == r->body_bytes, "token %u: %llu bytes announced for %u", s->token,
 		(unsigned long long)h->content_length, r->body_bytes);
 	check_fields(s, r);
+	s->late = s->end->fin || s->end->err;
+	if (s->late)
+		return;
 	judge_delivery(w, s->token);
 	r->deliveries++;
 	r->whole = r->answered = r->maybe_stale = r->bounced = false;
@@ -304,9 +308,9 @@ static void check_probe(struct seat *s)
 	uint64_t slack_us = p->container_wire.latency_max_us + p->grain_us;
 	list_for_each (node, &c->seats) {
 		const struct seat *other = CONTAINER_OF(node, struct seat, node);
-		VERIFY(c->world,
-			other == s || other->state == SEAT_IDLE || is_broken_off(other) ||
-				other->began_us + slack_us >= s->began_us,
+		bool overtaken = other->began_us + slack_us >= s->began_us ||
+			other->began_us <= c->world->oracle.slept_us; /* a probe may have slept on its way */
+		VERIFY(c->world, other == s || other->state == SEAT_IDLE || is_broken_off(other) || overtaken,
 			"container %u is probed while it is busy", c->index);
 	}
 }
@@ -607,7 +611,7 @@ static void on_act(struct event *e)
 		answer_idle_probe(s);
 	} else if (s->token == NO_TOKEN) {
 		answer_probe(s);
-	} else if (s->slip == SLIP_CLOSE_FIRST) {
+	} else if (s->slip == SLIP_CLOSE_FIRST || s->late) {
 		seat_close(s, rand_below(rand_of(c), 2));
 	} else if (s->slip == SLIP_NONSENSE) {
 		harm(s, false);

@@ -153,6 +153,7 @@ void judge_problem(struct world *w, uint32_t token, enum problem p)
 {
 	const struct record *r = ledger_at(&w->ledger, token);
 	w->tally->problems[p]++;
+	oracle_note_refusals(w);
 	if (r->kind == ASK_BAD && problem_status(p) == r->status)
 		return;
 	VERIFY(w, is_fair(w, r, p), "token %u is answered with the problem %s for no reason", token,
@@ -165,6 +166,7 @@ bool judge_cut(struct world *w, uint32_t token, bool some_answer)
 	const struct pool_settings *ps = &w->plan.pools[r->pool];
 	const struct settings *s = &w->plan.settings;
 	uint64_t took_us = world_now_us(w) - r->started_us;
+	oracle_note_refusals(w);
 	bool fair = w->draining || r->stalled || was(r, w->oracle.refused_us) ||
 		took_us >= s->client_send_us || judge_crowd(w);
 	/* the connection's idle time is over, and the request crosses that on the way */

@@ -73,7 +73,8 @@ static uint64_t first_patient(const struct pool_watch *pw, const struct pool *p,
 		struct order_entry *e = order_first(&p->queue);
 		while (e && ticket_of(e)->number < pw->returned[i])
 			e = order_next(&p->queue, e);
-		if (e && ticket_of(e)->number == pw->returned[i] && pw->returned[i] < first)
+		if (e && ticket_of(e)->number == pw->returned[i] && pw->returned[i] < first &&
+			ticket_of(e)->dispatched_us < now_us) /* else it ran in this turn, and failed */
 			first = pw->returned[i];
 	}
 	return first;
@@ -140,7 +141,8 @@ static void note_position(struct world *w, const struct pool_watch *pw, const st
 {
 	struct ticket *entered = NULL;
 	uint32_t n = 0, rank = 0, at = 0;
-	if (p->reserved >= pw->reserved || p->started != pw->started ||
+	if (p->reserved >= pw->reserved || p->started != pw->started || p->next_number != pw->next_number ||
+		pw->route->metrics.retries != pw->retries ||
 		order_len(&p->queue) + p->reserved != pw->waiting)
 		return;
 	for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
@@ -179,7 +181,7 @@ static void note_reasons(struct world *w, struct pool_watch *pw, const struct po
 		pw->hopeless_us = now_us;
 }
 
-static void note_refusals(struct world *w)
+void oracle_note_refusals(struct world *w)
 {
 	struct oracle *o = &w->oracle;
 	uint64_t refused = w->reactor->budget.refused, failures = w->sim->disk.failures;
@@ -260,7 +262,7 @@ void oracle_turn(struct world *w)
 {
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++)
 		watch_pool(w, &w->oracle.pools[k]);
-	note_refusals(w);
+	oracle_note_refusals(w);
 	check_limits(w);
 }
 

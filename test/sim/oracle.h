@@ -54,6 +54,9 @@ void oracle_follow(struct world *w);
 /* Time has passed in which nothing could happen: reasons are as fresh as before. */
 void oracle_slept(struct world *w);
 
+/* Whether there was no room, in memory or in files, or a file has failed, in the turn that runs, too. */
+void oracle_note_refusals(struct world *w);
+
 /* A container of this pool has given Berth a reason to fail a request. */
 void oracle_trouble(struct world *w, uint32_t pool);
 
