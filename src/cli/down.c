@@ -18,6 +18,8 @@ struct options {
 static const struct key options[] = {
 	{ SCOPE_OWN, KIND_TEXT, "config", .offset = offsetof(struct options, config), .arg = "FILE",
 		.doc = "the configuration whose fleet is meant; without it berth.yaml, where there is one" },
+	{ SCOPE_OWN, KIND_SWITCH, "yes", .offset = offsetof(struct options, more.yes), .bytes = sizeof(bool),
+		.doc = "on AWS: does not ask, also on a terminal" },
 };
 
 static const struct options defaults;

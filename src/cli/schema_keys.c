@@ -28,7 +28,9 @@ static const char *const leave_names[] = { "finish", "close", NULL };
 static const char *const job_retry_names[] = { "always", "never", NULL };
 static const char *const spin_names[] = { "off", "auto", NULL };
 static const char *const half_close_names[] = { "leave", "wait", NULL };
-static const char *const fleet_places[] = { "local", NULL };
+static const char *const fleet_places[] = { "local", "docker", "aws", NULL };
+static const char *const orchestrator_places[] = { "container", "host", NULL };
+static const char *const no_yes[] = { "no", "yes", NULL };
 
 static const struct key keys[] = {
 	{ SCOPE_TOP, KIND_ADDRS, "listen", LIST(settings, listen, n_listen), .arg = "ADDR",
@@ -48,7 +50,7 @@ static const struct key keys[] = {
 		.doc = "clients connected at once" },
 	{ TOP(NUMBER, "limits.connections_per_address", max_connections_per_address), NUMBER(0, 10000000),
 		.doc = "of one address, an IPv6 /64 being one (429 above it); 0: no limit of its own" },
-	{ TOP(SIZE, "limits.head", max_head_bytes), SIZE(KIB, MIB),
+	{ TOP(SIZE, "limits.head", max_head_bytes), SIZE(KIB, HEAD_BYTES_MAX),
 		.doc = "longest head of a request (431 above it)" },
 	{ TOP(SIZE, "limits.body", max_body_bytes), SIZE(0, TIB),
 		.doc = "longest body of a request (413 above it)" },
@@ -185,18 +187,56 @@ static const struct key keys[] = {
 
 	{ FLEET(TEXT, "name", name), .arg = "NAME", .locates = true,
 		.doc = "the fleet's name, by which berth status and berth down find it" },
-	{ FLEET(CHOICE, "on", on), .choices = fleet_places, .arg = "local", .locates = true,
-		.doc = "where the containers run" },
+	{ FLEET(CHOICE, "on", on), .choices = fleet_places, .arg = "local|docker|aws", .locates = true,
+		.doc = "where the containers run: as processes of this machine, on a Docker Engine "
+		       "(DOCKER_HOST), or on AWS EC2" },
 	{ FLEET(NUMBER, "workers", workers), NUMBER(1, FLEET_WORKERS_MAX),
-		.doc = "workers; worker k is at 127.0.1.k" },
+		.doc = "workers; on this machine, worker k is at 127.0.1.k" },
 	{ FLEET(NUMBER, "containers", containers), NUMBER(1, FLEET_CONTAINERS_MAX),
 		.doc = "containers of each worker" },
 	{ FLEET(TEXT, "model", model), .arg = "PATH",
 		.doc = "the model that they run: a directory or an .onnx file" },
 	{ FLEET(NUMBER, "base_port", base_port), NUMBER(0, 65535),
-		.doc = "port of a worker's first container, the others follow; 0 lets the kernel choose" },
+		.doc = "port of a worker's first container, the others follow; 0 lets the kernel choose; on "
+		       "Docker, "
+		       "every container's port at its own address" },
 	{ FLEET(NUMBER, "delay_ms", delay_ms), NUMBER(0, 3600000),
 		.doc = "slows each run by so many milliseconds, to see the queue" },
+	{ FLEET(TEXT_OFF, "image", image), .arg = "NAME",
+		.doc = "on Docker: an image of your own, with any HTTP server on base_port, which is pulled "
+		       "when the "
+		       "engine does not have it; off: Berth's own, made of the model" },
+	{ FLEET(CHOICE, "orchestrator", orchestrator), .choices = orchestrator_places,
+		.arg = "container|host",
+		.doc = "on Docker: the queue runs in a container, too, or as this process, in the "
+		       "foreground" },
+	{ FLEET(SIZE, "memory", memory_bytes), SIZE(16 * MIB, 16 * TIB),
+		.doc = "on Docker: a container that takes more is killed and started again" },
+	{ FLEET(NUMBER, "cpu_percent", cpu_percent), NUMBER(0, 100000),
+		.doc = "on Docker: of one core, for each container; 0: no limit" },
+	{ FLEET(NUMBER, "pids", pids), NUMBER(1, 4000000),
+		.doc = "on Docker: processes and threads of a container" },
+	{ FLEET(CHOICE, "writable_root", writable_root), .choices = no_yes, .arg = "no|yes",
+		.doc = "on Docker: a container may write to its own files, and not to /tmp only" },
+	{ FLEET(DURATION, "ready_timeout", ready_timeout_us), DURATION(SEC, DAY),
+		.doc = "elsewhere than on this machine: all must be ready by then, or berth up has failed" },
+	{ FLEET(TEXT_OFF, "region", aws.region), .arg = "REGION", .locates = true,
+		.doc = "on AWS: eu-central-1, …; off: AWS_REGION, the profile's, or the instance's own" },
+	{ FLEET(TEXT_OFF, "profile", aws.profile), .arg = "NAME", .locates = true,
+		.doc = "on AWS: the profile of ~/.aws whose keys are used; off: those of the environment first" },
+	{ FLEET(TEXT_OFF, "bucket", aws.bucket), .arg = "NAME", .locates = true,
+		.doc = "on AWS: a bucket of yours that images go to; off: one is made, and removed with the "
+		       "fleet" },
+	{ FLEET(TEXT, "instance_type", aws.instance_type), .arg = "TYPE", .doc = "on AWS: of every machine" },
+	{ FLEET(TEXT_OFF, "ami", aws.ami), .arg = "ID",
+		.doc = "on AWS: the machines' image, with apt or dnf; off: Debian 13's newest" },
+	{ FLEET(TEXT_OFF, "subnet", aws.subnet), .arg = "ID",
+		.doc = "on AWS: where the machines are; off: a default subnet of the default VPC" },
+	{ FLEET(TEXT_OFF, "key", aws.key), .arg = "NAME",
+		.doc = "on AWS: a key pair for SSH; no rule lets SSH in, though" },
+	{ SCOPE_FLEET, KIND_NETWORKS, "admin_cidr",
+		LIST(fleet_settings, aws.admin_cidrs, aws.n_admin_cidrs), .arg = "NET",
+		.doc = "on AWS: the addresses or networks that may reach the front" },
 	{ FLEET(TEXT, "log", log), .arg = "FILE",
 		.doc = "where the containers' output goes, each line with its container's name: stderr or a "
 		       "file, which SIGUSR1 reopens" },

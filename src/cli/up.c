@@ -20,6 +20,14 @@ static const struct key options[] = {
 		.doc = "the configuration to read; without it berth.yaml, where there is one" },
 	{ SCOPE_OWN, KIND_SWITCH, "quiet", .offset = offsetof(struct options, more.quiet),
 		.bytes = sizeof(bool), .doc = "prints only the line that tells the addresses" },
+	{ SCOPE_OWN, KIND_SWITCH, "no-wait", .offset = offsetof(struct options, more.no_wait),
+		.bytes = sizeof(bool), .doc = "on AWS: returns as soon as the instances run" },
+	{ SCOPE_OWN, KIND_SWITCH, "keep", .offset = offsetof(struct options, more.keep), .bytes = sizeof(bool),
+		.doc = "on AWS: what was made stays when it fails or is interrupted" },
+	{ SCOPE_OWN, KIND_SWITCH, "dry-run", .offset = offsetof(struct options, more.dry_run),
+		.bytes = sizeof(bool), .doc = "on AWS: prints what it would do, and changes nothing" },
+	{ SCOPE_OWN, KIND_SWITCH, "open-to-all", .offset = offsetof(struct options, more.open_to_all),
+		.bytes = sizeof(bool), .doc = "on AWS: --admin-cidr may be 0.0.0.0/0 or ::/0" },
 };
 
 static const struct options defaults;

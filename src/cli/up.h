@@ -38,5 +38,8 @@ void up_print_progress(const struct up *u, size_t ready, bool last);
 /* Takes the live line away, for another line comes. */
 void up_clear_progress(const struct up *u);
 
-/* Three lines to paste: an answer, a job, the queue. */
+/* Three lines to paste: an answer, a job, the queue. base: the front's URL, as curl takes it. */
+void up_print_try(const char *base, const struct pool_settings *p);
+
+/* Those of this fleet. */
 void up_print_examples(const struct up *u);

@@ -43,6 +43,17 @@ void up_clear_progress(const struct up *u)
 	fflush(stdout);
 }
 
+void up_print_try(const char *base, const struct pool_settings *p)
+{
+	printf("\nTo try it:\n  curl -H 'Content-Type: text/plain' -d 'You have won a prize, click here' "
+	       "%s%s\n",
+		base, p->submit_forward);
+	if (p->submit_path)
+		printf("  curl -X POST %s%s\n", base, p->submit_path);
+	printf("  curl %s/berth/queue\n", base);
+	fflush(stdout);
+}
+
 void up_print_examples(const struct up *u)
 {
 	const struct config *c = u->server.config;
@@ -56,11 +67,5 @@ void up_print_examples(const struct up *u)
 		snprintf(base, sizeof base, "--unix-socket %s http://localhost", addr.un.sun_path);
 	else
 		snprintf(base, sizeof base, "%s", server_url(&addr, text));
-	printf("\nTo try it:\n  curl -H 'Content-Type: text/plain' -d 'You have won a prize, click here' "
-	       "%s%s\n",
-		base, p->submit_forward);
-	if (p->submit_path)
-		printf("  curl -X POST %s%s\n", base, p->submit_path);
-	printf("  curl %s/berth/queue\n", base);
-	fflush(stdout);
+	up_print_try(base, p);
 }

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { STOP_S = 10, ORCHESTRATOR_PIDS = 256, ORCHESTRATOR_FILES = 1 << 19, FIRST_CONTAINER = 3 };
+enum { STOP_S = 10, ORCHESTRATOR_PIDS = 256, FIRST_CONTAINER = 3 };
 
 static bool fail(struct docker *d, const char *fmt, ...) PRINTF(2, 3);
 static bool fail(struct docker *d, const char *fmt, ...)
@@ -382,9 +382,6 @@ static json_t *orchestrator_body(struct docker *d, const struct docker_orchestra
 	json_object_set_new(host, "Mounts",
 		json_pack("[{s:s, s:s, s:s}]", "Type", "volume", "Source", d->prefix, "Target",
 			IMAGE_STATE_DIR));
-	json_object_set_new(host, "Ulimits",
-		json_pack("[{s:s, s:i, s:i}]", "Name", "nofile", "Soft", ORCHESTRATOR_FILES, "Hard",
-			ORCHESTRATOR_FILES));
 	set_address(body, d, ip);
 	if (set_ports(body, host, o->fronts, o->n_fronts))
 		return body;

@@ -1,0 +1,337 @@
+/* berth up --on docker. */
+#include "cli/docker_up.h"
+
+#include "base/log.h"
+#include "cli/docker.h"
+#include "cli/interrupt.h"
+#include "cli/runtime.h"
+#include "cli/up.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- what is told ---- */
+
+void docker_up_tell(const struct docker_up *u, const char *fmt, ...)
+{
+	va_list ap;
+	if (u->options->quiet || !isatty(STDOUT_FILENO))
+		return;
+	va_start(ap, fmt);
+	printf("\r\033[K");
+	vprintf(fmt, ap);
+	va_end(ap);
+	fflush(stdout);
+}
+
+void docker_up_clear(const struct docker_up *u)
+{
+	docker_up_tell(u, "%s", "");
+}
+
+bool docker_up_complain(const struct docker_up *u)
+{
+	docker_up_clear(u);
+	cli_complain(u->server->cmd, "%s", u->docker.error);
+	return false;
+}
+
+static void on_progress(struct docker *d)
+{
+	const struct docker_up *u = CONTAINER_OF(d, struct docker_up, docker);
+	size_t running = 0, all = 0;
+	for (size_t i = 0; i < d->n; i++) {
+		running += !d->list[i].orchestrator && d->list[i].fate == DOCKER_KEEP;
+		all += !d->list[i].orchestrator && d->list[i].fate <= DOCKER_CREATE;
+	}
+	docker_up_tell(u, "%zu/%zu containers started", running, all);
+}
+
+static void print_start(const struct docker_up *u)
+{
+	const struct fleet_settings *f = u->fleet;
+	uint32_t n = f->workers * f->containers;
+	if (u->options->quiet)
+		return;
+	printf("berth: %u container%s on %u worker%s with %s on the Docker Engine at %s\n", n,
+		n == 1 ? "" : "s", f->workers, f->workers == 1 ? "" : "s", f->image ? f->image : f->model,
+		u->docker.engine.where);
+	fflush(stdout);
+}
+
+/* ---- which containers ---- */
+
+static bool is_surplus(const struct docker_container *c)
+{
+	return c->fate == DOCKER_SURPLUS;
+}
+
+static bool is_replaced(const struct docker_container *c)
+{
+	return c->fate == DOCKER_REPLACE;
+}
+
+static bool leaves(const struct docker_container *c)
+{
+	return is_surplus(c) || is_replaced(c);
+}
+
+static bool is_orchestrator(const struct docker_container *c)
+{
+	return c->orchestrator;
+}
+
+static bool is_any(const struct docker_container *c)
+{
+	return true;
+}
+
+/* Those that stay, while the containers of this worker that are replaced are away; worker 0: of none. */
+static bool is_listed(const struct docker_container *c, uint32_t worker)
+{
+	return c->fate == DOCKER_KEEP || (is_replaced(c) && c->worker != worker);
+}
+
+/* ---- the steps ---- */
+
+static bool make(struct docker_up *u)
+{
+	return docker_make(&u->docker, &u->recipe) || docker_up_complain(u);
+}
+
+/* Anew, for the list has changed. */
+static bool plan(struct docker_up *u)
+{
+	return (docker_look(&u->docker) && docker_set_recipe(&u->docker, &u->recipe) &&
+		       docker_plan(&u->docker)) ||
+		docker_up_complain(u);
+}
+
+static bool remove_those(struct docker_up *u, bool (*which)(const struct docker_container *c))
+{
+	return docker_remove(&u->docker, which) || docker_up_complain(u);
+}
+
+static bool any(const struct docker *d, bool (*which)(const struct docker_container *c))
+{
+	for (size_t i = 0; i < d->n; i++) {
+		if (which(&d->list[i]))
+			return true;
+	}
+	return false;
+}
+
+/* One worker's containers that differ: they leave, and others take their places. */
+static bool replace_worker(struct docker_up *u, uint32_t worker)
+{
+	struct docker *d = &u->docker;
+	if (!docker_up_list(u, is_listed, worker) || !docker_up_wait(u, false))
+		return false;
+	/* The others of their kind are left for later. */
+	for (size_t i = 0; i < d->n; i++) {
+		if (is_replaced(&d->list[i]) && d->list[i].worker == worker)
+			d->list[i].fate = DOCKER_SURPLUS;
+	}
+	return remove_those(u, is_surplus) && plan(u) && make(u) && docker_up_list(u, is_listed, 0) &&
+		docker_up_wait(u, true);
+}
+
+static bool replace_all(struct docker_up *u)
+{
+	struct docker *d = &u->docker;
+	for (;;) {
+		size_t i = 0;
+		while (i < d->n && !is_replaced(&d->list[i]))
+			i++;
+		if (i == d->n)
+			return true;
+		if (!replace_worker(u, d->list[i].worker))
+			return false;
+	}
+}
+
+/* In front of what runs already: nothing that is in flight is lost. */
+static bool with_orchestrator(struct docker_up *u)
+{
+	bool surplus = any(&u->docker, is_surplus);
+	return make(u) && docker_up_orchestrator(u) && docker_up_list(u, is_listed, 0) &&
+		docker_up_wait(u, true) && (!surplus || remove_those(u, is_surplus)) && replace_all(u);
+}
+
+/* Nobody is in front of them yet. */
+static bool without_orchestrator(struct docker_up *u)
+{
+	if (any(&u->docker, leaves) && (!remove_those(u, leaves) || !plan(u)))
+		return false;
+	if (any(&u->docker, is_orchestrator) && !remove_those(u, is_orchestrator))
+		return false;
+	return make(u);
+}
+
+static bool start(struct docker_up *u)
+{
+	struct docker *d = &u->docker;
+	if (!docker_look(d))
+		return docker_up_complain(u);
+	u->existed = d->n || d->network_id[0] || d->has_volume;
+	print_start(u);
+	if (!docker_up_images(u))
+		return false;
+	if (!docker_make_network(d))
+		return docker_up_complain(u);
+	if (!plan(u))
+		return false;
+	d->on_progress = on_progress;
+	return u->fleet->orchestrator == FLEET_ON_HOST ? without_orchestrator(u) : with_orchestrator(u);
+}
+
+/* A fleet that was there before stays as it is: another berth up goes on. */
+static void undo(struct docker_up *u)
+{
+	struct docker *d = &u->docker;
+	if (u->existed)
+		return;
+	d->engine.is_over = NULL;
+	docker_up_tell(u, "removing what was made");
+	if (!docker_look(d) || !docker_remove(d, is_any) || !docker_remove_network(d) ||
+		!docker_remove_volume(d))
+		docker_up_complain(u);
+	docker_up_clear(u);
+}
+
+/* ---- the orchestrator as this process ---- */
+
+static void on_signal(struct signals *signals, int signal)
+{
+	struct server *s = CONTAINER_OF(signals, struct server, signals);
+	switch (signal) {
+	case SIGUSR1:
+		reactor_reopen_log(s->reactor);
+		return;
+	case SIGHUP:
+		log_warning("berth up --on docker reads its configuration at its start only");
+		return;
+	default:
+		log_info("ending: what runs and waits is finished first; the containers stay: berth down "
+			 "--on docker "
+			 "removes them");
+		reactor_drain(s->reactor);
+		return;
+	}
+}
+
+static int serve_here(struct docker_up *u)
+{
+	struct server *s = u->server;
+	struct pool_settings *p = &s->config->settings.pools[s->config->fleet_pool];
+	static const char *sources[1];
+	struct str text = arena_printf(&s->config->arena, "docker:fleet=%s", u->fleet->name);
+	sources[0] = text.ptr;
+	p->sources = sources;
+	p->n_sources = 1;
+	if (!text.ptr) {
+		cli_complain(s->cmd, "out of memory");
+		return EXIT_SETUP;
+	}
+	if (!server_open(s, on_signal) || !server_start(s))
+		return EXIT_SETUP;
+	docker_up_clear(u);
+	server_print_ready(s);
+	int r = io_epoll_run(s->io);
+	if (r < 0)
+		cli_complain(s->cmd, "the event loop has failed: %s", strerror(-r));
+	return r < 0 ? EXIT_JOB : EXIT_DONE;
+}
+
+/* ---- the whole ---- */
+
+static bool is_over(void *user)
+{
+	return interrupt_came();
+}
+
+static void print_end(const struct docker_up *u)
+{
+	uint32_t n = u->fleet->workers * u->fleet->containers;
+	const struct config *c = u->server->config;
+	char url[SERVER_URL];
+	docker_up_clear(u);
+	if (!u->options->quiet)
+		printf("%u/%u containers ready\n", n, n);
+	printf("berth: listening on %s, %u container%s\n", server_url(&u->front, url), n, n == 1 ? "" : "s");
+	if (!u->options->quiet)
+		up_print_try(url, &c->settings.pools[c->fleet_pool]);
+	fflush(stdout);
+}
+
+static int up(struct docker_up *u)
+{
+	int code = EXIT_JOB;
+	interrupt_watch();
+	if (!docker_open(&u->docker, u->fleet, is_over, NULL)) {
+		docker_up_complain(u);
+		return EXIT_SETUP;
+	}
+	bool ok = start(u);
+	if (ok && u->fleet->orchestrator == FLEET_ON_HOST) {
+		code = serve_here(u);
+		ok = code != EXIT_SETUP;
+	} else if (ok) {
+		print_end(u);
+		code = EXIT_DONE;
+	}
+	if (!ok)
+		undo(u);
+	docker_close(&u->docker);
+	return code;
+}
+
+static bool is_image_name(const char *name)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:@";
+	size_t n = strspn(name, allowed);
+	return n && n < 256 && !name[n];
+}
+
+/* What means nothing on Docker. False after a complaint. */
+static bool check(const struct server *server)
+{
+	const struct fleet_settings *f = &server->config->fleet;
+	const struct settings *s = &server->config->settings;
+	if (!f->base_port) {
+		cli_complain(server->cmd,
+			"fleet.base_port: on Docker, the kernel cannot choose it: each container has an "
+			"address of its "
+			"own");
+		return false;
+	}
+	if (f->image && !is_image_name(f->image)) {
+		cli_complain(server->cmd, "fleet.image: \"%.60s\" is no name of an image", f->image);
+		return false;
+	}
+	if (f->orchestrator == FLEET_ON_HOST)
+		return true;
+	for (size_t i = 0; i < s->n_listen; i++) {
+		if (s->listen[i].sa.sa_family != AF_UNIX && i < DOCKER_FRONTS_MAX)
+			continue;
+		cli_complain(server->cmd,
+			"listen: the orchestrator's container has up to %d addresses with a port each: "
+			"--orchestrator host "
+			"listens on others, too",
+			DOCKER_FRONTS_MAX);
+		return false;
+	}
+	return true;
+}
+
+int docker_deployment_up(struct server *server, const struct deployment_options *options)
+{
+	static struct docker_up u;
+	if (!check(server))
+		return EXIT_SETUP;
+	u = (struct docker_up){ .server = server, .options = options, .fleet = &server->config->fleet };
+	return up(&u);
+}
