@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct source_kind *const kinds[] = { &source_dns, &source_file, &source_aws };
+static const struct source_kind *const kinds[] = { &source_dns, &source_file, &source_docker, &source_aws };
 
 /* The kind that text begins with, and what stands behind its colon; NULL: none. */
 static const struct source_kind *kind_of(struct str text, struct str *ret_rest)

@@ -8,5 +8,8 @@ extern const struct source_kind source_dns;
 /* file:PATH. A container a line, watched. */
 extern const struct source_kind source_file;
 
+/* docker:fleet=NAME. The containers of a Docker Engine that carry a label, followed by its events. */
+extern const struct source_kind source_docker;
+
 /* aws:cluster=NAME,ports=FROM-TO. The workers of a fleet on EC2, by tag, asked every five seconds. */
 extern const struct source_kind source_aws;
