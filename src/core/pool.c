@@ -144,7 +144,7 @@ static bool has_hope(const struct pool *p)
 		if (p->containers[i]->state != CONTAINER_DOWN)
 			return true;
 	}
-	return false;
+	return p->expecting;
 }
 
 enum admission pool_forecast(struct pool *p, uint32_t bytes)

@@ -111,6 +111,7 @@ struct pool {
 	struct order queue;
 	uint64_t queue_bytes;
 	uint32_t reserved; /* places kept for tickets that will join */
+	bool expecting;    /* containers may be on their way: what comes waits, though none is there */
 	uint64_t next_number;
 	uint32_t next_id;               /* of containers */
 	uint64_t service_mean_x16;      /* decaying mean of service times in 1/16 us; 0 without a sample */

@@ -25,6 +25,14 @@ static struct discovery *find_source(const struct route *route, const char *sour
 	return NULL;
 }
 
+/* What comes waits for the first word of each source, good or bad. */
+static void update_expectation(struct route *route)
+{
+	route->pool.expecting = false;
+	for (size_t i = 0; i < route->n_discoveries; i++)
+		route->pool.expecting |= route->discoveries[i].state == DISCOVERY_UNHEARD;
+}
+
 bool discoveries_follow(struct route *route)
 {
 	const struct pool_settings *ps = route->settings;
@@ -42,6 +50,7 @@ bool discoveries_follow(struct route *route)
 	discoveries_finish(route);
 	route->discoveries = list;
 	route->n_discoveries = ps->n_sources;
+	update_expectation(route);
 	return true;
 }
 
@@ -52,6 +61,7 @@ void discoveries_finish(struct route *route)
 	free(route->discoveries);
 	route->discoveries = NULL;
 	route->n_discoveries = 0;
+	update_expectation(route);
 }
 
 static int compare_members(const void *a, const void *b)
@@ -73,14 +83,33 @@ struct member *discoveries_find(const struct route *route, const struct io_addr 
 	return NULL;
 }
 
+bool discoveries_are_incomplete(const struct route *route)
+{
+	for (size_t i = 0; i < route->n_discoveries; i++) {
+		if (!route->discoveries[i].known)
+			return true;
+	}
+	return false;
+}
+
+static void set_state(struct route *route, struct discovery *d, enum discovery_state state)
+{
+	d->state = state;
+	d->known |= state == DISCOVERY_HEARD;
+	update_expectation(route);
+}
+
 /* ---- what they tell ---- */
 
-static struct discovery *find(struct reactor *r, const char *pool, const char *source)
+static struct discovery *find(
+	struct reactor *r, const char *pool, const char *source, struct route **ret_route)
 {
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		struct route *route = r->routes[i];
-		if (!route->gone && !strcmp(route->settings->name, pool))
-			return find_source(route, source);
+		if (route->gone || strcmp(route->settings->name, pool) != 0)
+			continue;
+		*ret_route = route;
+		return find_source(route, source);
 	}
 	return NULL;
 }
@@ -124,7 +153,7 @@ static bool is_same(const struct member *a, const struct member *b)
 /* The new list takes the place of the old one. False when they are the same. */
 static bool replace(struct discovery *d, struct member *members, size_t n)
 {
-	bool same = d->state != DISCOVERY_UNHEARD && n == d->n;
+	bool same = d->known && n == d->n;
 	for (size_t i = 0; i < n; i++) {
 		const struct member *before = d->n
 			? bsearch(&members[i], d->members, d->n, sizeof *members, compare_members)
@@ -141,7 +170,8 @@ static bool replace(struct discovery *d, struct member *members, size_t n)
 void reactor_discover(struct reactor *r, const char *pool, const char *source,
 	const struct source_container *list, size_t n)
 {
-	struct discovery *d = find(r, pool, source);
+	struct route *route;
+	struct discovery *d = find(r, pool, source, &route);
 	struct member *members = d ? malloc((n + 1) * sizeof *members) : NULL;
 	if (!members) {
 		if (d)
@@ -153,17 +183,18 @@ void reactor_discover(struct reactor *r, const char *pool, const char *source,
 		log_info("%s: %zu container%s", source, d->n, d->n == 1 ? "" : "s");
 	else if (d->state == DISCOVERY_UNREACHABLE)
 		log_info("%s: in reach again, nothing has changed", source);
-	d->state = DISCOVERY_HEARD;
+	set_state(route, d, DISCOVERY_HEARD);
 	if (changed && !members_apply(r))
 		log_error("%s: out of memory: not all of its containers have joined", source);
 }
 
 void reactor_lose_sight(struct reactor *r, const char *pool, const char *source, const char *why)
 {
-	struct discovery *d = find(r, pool, source);
+	struct route *route;
+	struct discovery *d = find(r, pool, source, &route);
 	if (!d || (d->state == DISCOVERY_UNREACHABLE && !strcmp(d->why, why)))
 		return;
-	d->state = DISCOVERY_UNREACHABLE;
+	set_state(route, d, DISCOVERY_UNREACHABLE);
 	snprintf(d->why, sizeof d->why, "%s", why);
 	log_warning("%s: %s; what is known of it stays (%zu container%s)", source, why, d->n,
 		d->n == 1 ? "" : "s");

@@ -25,6 +25,7 @@ struct discovery {
 	struct member *members; /* owned; by address, each once */
 	size_t n;
 	enum discovery_state state;
+	bool known;             /* it has been heard at some time */
 	char why[SOURCE_ERROR]; /* while UNREACHABLE */
 };
 
@@ -36,5 +37,9 @@ void discoveries_finish(struct route *route);
 
 /* The container that a source of the route knows at this address, or NULL. */
 struct member *discoveries_find(const struct route *route, const struct io_addr *addr);
+
+/* A source of the route has never been heard: what it would say of the containers that are there is not
+ * known. */
+bool discoveries_are_incomplete(const struct route *route);
 
 const char *discovery_state_name(enum discovery_state state);

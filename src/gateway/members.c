@@ -171,14 +171,16 @@ static void keep_or_leave(struct backend *b)
 {
 	const struct route *route = b->route;
 	const struct io_addr *addr = &b->settings.addr;
-	bool fits = b->container->n_slots == route->settings->slots && !is_dismissed(route, addr);
 	const struct container_settings *cs = find_setting(route, addr);
 	const struct member *m = cs ? NULL : discoveries_find(route, addr);
-	if (fits && cs)
+	bool fits = b->container->n_slots == route->settings->slots;
+	if (is_dismissed(route, addr) || (!cs && is_set_elsewhere(route, addr)))
+		backend_leave(b);
+	else if (cs && fits)
 		keep_set(b, cs);
-	else if (fits && m && !is_set_elsewhere(route, addr))
+	else if (m && fits)
 		keep_told(b, &m->told);
-	else
+	else if (cs || m || !discoveries_are_incomplete(route)) /* else a new source may come to name it */
 		backend_leave(b);
 }
 

@@ -2,9 +2,10 @@
  * that its sources know.
  *
  * A container is one address. What is named and not there joins; what is there and not named any more leaves:
- * it gets nothing new, and goes once it is at rest. An address is a container of one pool only, or it would
- * get twice its slots: settings go before sources, and between two sources who came first stays. One that
- * joins where another has yet to leave waits until it has left.
+ * it gets nothing new, and goes once it is at rest. While a source of the pool has never been heard, nobody
+ * leaves for not being named. An address is a container of one pool only, or it would get twice its slots:
+ * settings go before sources, and between two sources who came first stays. One that joins where another has
+ * yet to leave waits until it has left.
  */
 #pragma once
 #include "gateway/settings.h"

@@ -10,7 +10,7 @@ import pytest
 
 from berth import wait_until
 from containers import Background, echo, gateway, scripted, when  # noqa: F401
-from discovery import (Traffic, admin, container_file, containers_of, slow, source_of,  # noqa: F401
+from discovery import (Traffic, admin, container_file, containers_of, name_server, slow, source_of,  # noqa: F401
                        wait_for_containers)
 
 MODEL_S = 0.004  # what a container takes for a request under traffic
@@ -312,6 +312,32 @@ def test_sources_come_and_go_by_a_reload(gateway, scripted, tmp_path):
         traffic.wait_for(20)
     traffic.stop_and_check()
     assert "error" not in berth.output.lower()
+
+
+def test_what_comes_before_a_source_is_heard_waits(gateway, scripted, name_server):
+    container = scripted("127.0.0.2")
+    name_server.process.send_signal(signal.SIGSTOP)
+    berth = gateway(f"dns:workers.test:{container.port}", wait=False, dns_server=name_server.address, dns_timeout="20s")
+    first = Background(berth.post, "/run_model", b"first")
+    berth.wait_for_queue(1)
+    assert berth.get("/berth/readyz").json["sources"]["unheard"] == 1
+    name_server.process.send_signal(signal.SIGCONT)
+    name_server.tell(workers=["127.0.0.2"])
+    assert first.result().body == b"first"
+
+
+def test_nobody_leaves_for_a_source_that_was_never_heard(gateway, scripted, tmp_path):
+    one, two = scripted(), scripted()
+    config = configure(tmp_path / "pools.yaml", f"pools: [{{containers: ['{one.address}']}}]\n")
+    berth = gateway(wait=False, config=config)
+    wait_for_containers(berth, one.address)
+    configure(config, "pools: [{containers: ['file:later']}]\n")
+    berth.signal(signal.SIGHUP)
+    berth.wait_for("file:later: cannot read it: No such file or directory")
+    assert berth.post("/run_model", b"x").status == 200
+    assert containers_of(berth) == {one.address: "free"}
+    (tmp_path / "later").write_text(two.address)
+    wait_for_containers(berth, two.address)
 
 
 def test_berth_ends_at_once_while_sources_are_busy(gateway, tmp_path):

@@ -90,8 +90,14 @@ static void test_no_container(void **state)
 	struct slot *s;
 	pool_init(&p, &roomy);
 	assert_int_equal(pool_admit(&p, &t, 10, 0, &s), ADMIT_NO_CONTAINER);
+	p.expecting = true;
+	assert_int_equal(pool_admit(&p, &t, 10, 0, &s), ADMIT_WAIT);
+	p.expecting = false;
+	assert_int_equal(pool_forecast(&p, 0), ADMIT_NO_CONTAINER);
+	ticket_withdraw(&t);
 	pool_finish(&p);
 
+	t = (struct ticket){ 0 };
 	pool_start(&p, 2, 1, &roomy);
 	container_down(p.containers[0], 0);
 	assert_int_equal(pool_forecast(&p, 0), ADMIT_DISPATCH);
