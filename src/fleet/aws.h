@@ -57,10 +57,11 @@ struct aws_call {
 	FILE *text; /* owned: the body while it is written */
 	int file;   /* to be sent in place of the body, borrowed; -1: none */
 	uint64_t file_bytes;
-	char sha256[65];     /* hexadecimal, of the body or the file */
-	char *tagging;       /* owned: the tags of an object, "a=b&c=d"; NULL */
-	const char *settled; /* static: codes, spaces between, that mean that it is done already; NULL */
-	const char *passing; /* static: codes that pass by themselves; NULL */
+	char sha256[65];      /* hexadecimal, of the body or the file */
+	char *tagging;        /* owned: the tags of an object, "a=b&c=d"; NULL */
+	char answered_by[64]; /* the answer's outermost element; "": any, or none */
+	const char *settled;  /* static: codes, spaces between, that mean that it is done already; NULL */
+	const char *passing;  /* static: codes that pass by themselves; NULL */
 
 	bool ok;
 	bool unsure;           /* it may have taken effect although it is not ok */

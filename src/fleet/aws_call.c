@@ -43,6 +43,7 @@ void aws_call_query(struct aws_call *c, enum aws_service service, const char *ac
 	begin(c, service, action, "POST");
 	c->path = strdup("/");
 	c->type = "application/x-www-form-urlencoded; charset=utf-8";
+	snprintf(c->answered_by, sizeof c->answered_by, "%sResponse", action);
 	if (c->text)
 		fprintf(c->text, "Action=%s&Version=%s", action,
 			service == AWS_EC2           ? "2016-11-15"

@@ -59,6 +59,11 @@ static bool fits(struct aws_deploy *d, const struct aws_wanted *w)
 			f->bucket);
 		return false;
 	}
+	if (w->settings->bucket && !f->bucket_there) {
+		snprintf(d->why, sizeof d->why,
+			"--bucket: there is no bucket %s; without --bucket one is made", f->bucket);
+		return false;
+	}
 	if (!w->settings->n_admin_cidrs && !has_front_rule(f)) {
 		snprintf(d->why, sizeof d->why,
 			"who may reach the front? --admin-cidr names an address or a network, 203.0.113.7/32 "

@@ -79,8 +79,9 @@ static void read_answer(struct aws_call *c)
 /* Only a success that says what it did is one: a proxy between may answer anything. */
 static bool is_success(const struct aws_call *c)
 {
-	bool form = c->service != AWS_S3 && c->service != AWS_SSM;
-	return c->status >= 200 && c->status < 300 && !c->code[0] && (!form || c->root);
+	bool page = c->root && str_eq_nocase(str_of(c->root->name), STR("html"));
+	bool named = !c->answered_by[0] || (c->root && !strcmp(c->root->name, c->answered_by));
+	return c->status >= 200 && c->status < 300 && !c->code[0] && named && !page;
 }
 
 enum aws_verdict aws_judge(struct aws_call *c, const char *problem)

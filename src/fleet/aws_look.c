@@ -350,6 +350,7 @@ static void ask_for_objects(struct aws_call *c, const char *cluster, const char 
 		snprintf(path, sizeof path, "/%s?list-type=2&prefix=%s", bucket, prefix);
 	free(token);
 	aws_call_s3(c, "ListObjectsV2", "GET", path, NULL);
+	str_copy(c->answered_by, sizeof c->answered_by, STR("ListBucketResult"));
 	c->settled = "NoSuchBucket NotFound";
 }
 
@@ -443,6 +444,7 @@ static size_t make_second_round(const struct aws *a, const char *cluster, const 
 	all[n++] = &calls[MORE_BUCKET];
 	snprintf(path, sizeof path, "/%s?tagging=", f->bucket);
 	aws_call_s3(&calls[MORE_BUCKET], "GetBucketTagging", "GET", path, NULL);
+	str_copy(calls[MORE_BUCKET].answered_by, sizeof calls[MORE_BUCKET].answered_by, STR("Tagging"));
 	calls[MORE_BUCKET].settled = "NoSuchBucket NoSuchTagSet AccessDenied NotFound";
 	for (enum aws_role role = 0; role < AWS_ROLES; role++) {
 		struct aws_call *get = &calls[MORE_POLICY + role];

@@ -97,12 +97,15 @@ static int check_image(struct aws_deploy *d, const struct xml *root)
 
 int aws_choose_site(struct aws_deploy *d, const struct aws_wanted *w)
 {
-	struct aws_call subnet, image;
+	struct aws_call subnet, image, key;
 	if (find_image(d, w->settings->ami))
 		return -1;
 	ask_for_subnet(&subnet, &d->found, w->settings->subnet);
 	ask_for_image(&image, d->site.ami);
-	int r = aws_run(d->aws, (struct aws_call *[]){ &subnet, &image }, 2);
+	aws_call_query(&key, AWS_EC2, "DescribeKeyPairs");
+	if (w->settings->key)
+		aws_call_add(&key, "KeyName.1", "%s", w->settings->key);
+	int r = aws_run(d->aws, (struct aws_call *[]){ &subnet, &image, &key }, w->settings->key ? 3 : 2);
 	if (r)
 		r = fail(d);
 	else
@@ -118,5 +121,6 @@ int aws_choose_site(struct aws_deploy *d, const struct aws_wanted *w)
 	}
 	aws_call_finish(&subnet);
 	aws_call_finish(&image);
+	aws_call_finish(&key);
 	return r;
 }

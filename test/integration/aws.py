@@ -1,0 +1,303 @@
+"""AWS as moto plays it, with signatures and policies checked, and a proxy before it that knows what was called and
+can let calls fail as the real one's do."""
+
+import base64
+import collections
+import contextlib
+import functools
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import urllib.parse
+
+from berth import BUILD, ROOT, run, wait_until
+
+HERE = pathlib.Path(__file__).resolve().parent
+REGION = "eu-central-1"
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+READ_ONLY = re.compile("Describe|Get|List|Head")
+
+
+@functools.cache
+def python_with_moto():
+    """The path of a Python that has moto and boto3, or None."""
+    for name in ("python3", "/usr/bin/python3", "python3.13", "python3.12", "python3.11"):
+        path = shutil.which(name)
+        if path and subprocess.run([path, "-c", "import boto3, flask, moto.server"], capture_output=True,
+                                   check=False).returncode == 0:
+            return path
+    return None
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Cloud:
+    """A moto server, and boto3 to look into it."""
+
+    def __init__(self, directory):
+        self.port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._log = open(pathlib.Path(directory) / "moto.log", "w", encoding="utf-8")
+        self._server = subprocess.Popen([python_with_moto(), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+                                        stdout=self._log, stderr=subprocess.STDOUT, cwd=directory)
+        self._boto = subprocess.Popen([python_with_moto(), HERE / "aws_boto.py"], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, text=True, env={**os.environ, "AWS_CONFIG_FILE": "/dev/null"})
+        self._lock = threading.Lock()
+        self.keys = {"id": "bootstrap", "secret": "bootstrap"}
+        wait_until(self._answers, "moto", 60)
+        self.keys = self.make_user("admin", EVERYTHING)
+        self.call("ec2", "describe_instances")  # the first is slow
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("POST", "/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+        assert connection.getresponse().status == 200
+        self.image = self.call("ec2", "describe_images", Filters=[
+            {"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]["ImageId"]
+
+    def _answers(self):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        assert self._server.poll() is None, "moto has ended"
+        return False
+
+    def call(self, service, call, **arguments):
+        """One call of boto3, at moto itself."""
+        with self._lock:
+            print(json.dumps({"service": service, "call": call, "arguments": arguments, "keys": self.keys,
+                              "endpoint": self.endpoint, "region": REGION}), file=self._boto.stdin, flush=True)
+            answer = json.loads(self._boto.stdout.readline())
+        if "error" in answer:
+            raise LookupError(answer["error"])
+        return answer["result"]
+
+    def make_user(self, name, policy):
+        self.call("iam", "create_user", UserName=name)
+        self.call("iam", "put_user_policy", UserName=name, PolicyName="it", PolicyDocument=json.dumps(policy))
+        key = self.call("iam", "create_access_key", UserName=name)["AccessKey"]
+        return {"id": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+
+    def stop(self):
+        for process in (self._boto, self._server):
+            process.terminate()
+            process.wait(20)
+        self._log.close()
+
+
+class Cluster:
+    """What there is in the cloud of one fleet, as boto3 tells."""
+
+    def __init__(self, cloud, name):
+        self.cloud = cloud
+        self.name = name
+        self.filter = [{"Name": "tag:berth:cluster", "Values": [name]}]
+
+    def instances(self, live=True):
+        found = self.cloud.call("ec2", "describe_instances", Filters=self.filter)
+        every = [i for r in found["Reservations"] for i in r["Instances"]]
+        return [i for i in every if not live or i["State"]["Name"] in ("pending", "running")]
+
+    def of_role(self, role):
+        return sorted((i for i in self.instances() if tags(i)["berth:role"] == role), key=lambda i: int(tags(i)["berth:index"]))
+
+    def workers(self):
+        return self.of_role("worker")
+
+    def groups(self):
+        return {g["GroupName"]: g for g in
+                self.cloud.call("ec2", "describe_security_groups", Filters=self.filter)["SecurityGroups"]}
+
+    def roles(self):
+        return sorted(r["RoleName"] for r in self.cloud.call("iam", "list_roles")["Roles"]
+                      if r["RoleName"].startswith(f"berth-{self.name}-{REGION}"))
+
+    def profiles(self):
+        return sorted(p["InstanceProfileName"] for p in self.cloud.call("iam", "list_instance_profiles")["InstanceProfiles"]
+                      if p["InstanceProfileName"].startswith(f"berth-{self.name}-{REGION}"))
+
+    def buckets(self):
+        return [b["Name"] for b in self.cloud.call("s3", "list_buckets")["Buckets"] if b["Name"].startswith(f"berth-{self.name}-")]
+
+    def objects(self, bucket):
+        return [o["Key"] for o in self.cloud.call("s3", "list_objects_v2", Bucket=bucket).get("Contents", [])]
+
+    def user_data(self, instance):
+        attribute = self.cloud.call("ec2", "describe_instance_attribute", InstanceId=instance["InstanceId"],
+                                    Attribute="userData")
+        return base64.b64decode(attribute["UserData"]["Value"]).decode()
+
+    def leftovers(self):
+        """Everything of it that still exists, in words."""
+        return ([i["InstanceId"] for i in self.instances()] + list(self.groups()) + self.roles() + self.profiles() +
+                self.buckets())
+
+
+def tags(thing):
+    return {t["Key"]: t["Value"] for t in thing.get("Tags", [])}
+
+
+# ---- calls that fail ----
+
+def error(service, code, message, status):
+    """An answer of AWS that says no."""
+    if service == "s3":
+        return status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+    if service == "ec2":
+        return status, (f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+                        "<RequestID>x</RequestID></Response>").encode()
+    return status, (f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+                    "<RequestId>x</RequestId></ErrorResponse>").encode()
+
+
+class Call:
+    """One call that has come by. number: counted from 1 among those of its name."""
+
+    def __init__(self, service, name, number, form):
+        self.service, self.name, self.number, self.form = service, name, number, form
+
+    @property
+    def changes(self):
+        return not READ_ONLY.match(self.name)
+
+    def __repr__(self):
+        return f"{self.name} {self.number}"
+
+
+class Proxy:
+    """Passes calls on to moto. on_call(call, forward) decides what a call is answered with: it returns (status, body), or
+    None for no answer at all; forward() makes the call. RunInstances with a token that is known is answered as before."""
+
+    def __init__(self, cloud, address="127.0.0.1"):
+        self.cloud = cloud
+        self.calls = []
+        self.on_call = lambda call, forward: forward()
+        self._counts = collections.Counter()
+        self._tokens = {}
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_any(self):
+                proxy._handle(self)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_any
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        self._server.daemon_threads = True
+        self.endpoint = "http://%s:%d" % self._server.server_address[:2]
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def forget(self):
+        with self._lock:
+            self.calls = []
+            self._counts.clear()
+        return self
+
+    @property
+    def changes(self):
+        return [call for call in self.calls if call.changes]
+
+    def _note(self, handler, body):
+        form = dict(urllib.parse.parse_qsl(body.decode("latin-1"))) if handler.path == "/" else {}
+        name = form.get("Action") or s3_name(handler)
+        match = re.search(r"/[0-9]{8}/[^/]+/([a-z0-9]+)/aws4_request", handler.headers.get("Authorization", ""))
+        with self._lock:
+            self._counts[name] += 1
+            call = Call(match[1] if match else "?", name, self._counts[name], form)
+            self.calls.append(call)
+        return call
+
+    def _forward(self, handler, body, call):
+        token = call.form.get("ClientToken")
+        with self._lock if token else contextlib.nullcontext():
+            if token in self._tokens:
+                return self._tokens[token]
+            connection = http.client.HTTPConnection("127.0.0.1", self.cloud.port, timeout=60)
+            with contextlib.closing(connection):
+                connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+                for key, value in handler.headers.items():
+                    if key.lower() not in ("connection", "expect"):
+                        connection.putheader(key, value)
+                connection.endheaders(body or None)
+                response = connection.getresponse()
+                answer = response.status, response.read()
+            if token and answer[0] == 200:
+                self._tokens[token] = answer
+            return answer
+
+    def _handle(self, handler):
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        call = self._note(handler, body)
+        answer = self.on_call(call, lambda: self._forward(handler, body, call))
+        if answer is None:
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            return
+        handler.send_response(answer[0])
+        handler.send_header("Content-Length", str(len(answer[1])))
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(answer[1])
+
+    def stop(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def s3_name(handler):
+    path, _, query = handler.path.partition("?")
+    thing = "Object" if path.strip("/").count("/") else "Bucket"
+    if "list-type" in query:
+        return "ListObjectsV2"
+    if "tagging" in query:
+        thing += "Tagging"
+    return {"GET": "Get", "PUT": "Put", "DELETE": "Delete", "HEAD": "Head"}.get(handler.command, handler.command) + thing
+
+
+class Operator:
+    """Somebody who runs berth against a cloud, through a proxy of their own."""
+
+    def __init__(self, cloud, name, directory, environment, endpoint, keys=None):
+        self.cluster = Cluster(cloud, name)
+        self.directory = pathlib.Path(directory)
+        keys = keys or cloud.keys
+        self.environment = {
+            **environment, "HOME": str(directory), "XDG_STATE_HOME": str(self.directory / "state"),
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ACCESS_KEY_ID": keys["id"], "AWS_SECRET_ACCESS_KEY": keys["secret"], "AWS_SESSION_TOKEN": "",
+            "AWS_PROFILE": "", "AWS_CONFIG_FILE": "", "AWS_SHARED_CREDENTIALS_FILE": ""}
+        self.common = ["--on", "aws", "--name", name]
+        self.flags = ["--ami", cloud.image, "--admin-cidr", "203.0.113.7", "--no-wait"]
+
+    def up_arguments(self, *more):
+        return ["up", *self.common, *self.flags, "--model", ROOT / "models" / "spam", *more]
+
+    def up(self, *more):
+        return run(*self.up_arguments(*more), env=self.environment, cwd=self.directory, patience=120)
+
+    def start_up(self, *more):
+        """Without waiting for its end."""
+        return subprocess.Popen([str(word) for word in [BUILD / "berth", *self.up_arguments(*more)]],
+                                env={**os.environ, **self.environment}, cwd=self.directory, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def down(self):
+        return run("down", *self.common, env=self.environment, cwd=self.directory, patience=120)
+
+    def status(self):
+        result = run("status", *self.common, "--json", env=self.environment, cwd=self.directory)
+        return json.loads(result.stdout)
