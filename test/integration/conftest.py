@@ -2,6 +2,7 @@
 
 import pytest
 
+import aws
 import berth as programs
 
 
@@ -63,3 +64,26 @@ def container():
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory):
+    """AWS as moto plays it, one for all tests: each has a fleet of another name."""
+    if not aws.python_with_moto():
+        pytest.skip("no Python on PATH has moto and boto3 (pip install 'moto[server]' boto3)")
+    it = aws.Cloud(tmp_path_factory.mktemp("moto"))
+    yield it
+    it.stop()
+
+
+@pytest.fixture
+def proxy(cloud):
+    it = aws.Proxy(cloud)
+    yield it
+    it.stop()
+
+
+@pytest.fixture
+def operator(cloud, proxy, environment, tmp_path):
+    """operator("blue") is somebody who has a fleet of that name."""
+    return lambda name, **options: aws.Operator(cloud, name, tmp_path, environment, proxy.endpoint, **options)
