@@ -28,6 +28,7 @@ void signals_block(void)
 	server_signals(&set);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN); /* whoever read our output may be gone */
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk, and no end */
 }
 
 static void on_signalfd(struct io_watch *w)

@@ -15,7 +15,8 @@ struct signals {
 	void (*on_signal)(struct signals *s, int signal);
 };
 
-/* Holds the signals back from their default action, and ignores SIGPIPE. Before any thread is started. */
+/* Holds the signals back from their default action, and ignores SIGPIPE and SIGXFSZ. Before any thread is
+ * started. */
 void signals_block(void);
 
 /* 0 or -errno. */

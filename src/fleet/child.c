@@ -19,6 +19,7 @@ NORETURN static void run(pid_t parent, int output, const char *const argv[])
 	sigemptyset(&none);
 	(void)setpgid(0, 0);
 	(void)signal(SIGPIPE, SIG_DFL);
+	(void)signal(SIGXFSZ, SIG_DFL);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent) /* or it died before we asked */
 		_exit(1);

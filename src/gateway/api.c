@@ -45,6 +45,9 @@ static void problem(struct client *c, enum problem p, const char *detail, struct
 void api_submit(struct client *c)
 {
 	struct exchange *ex = c->exchange;
+	ex->submitting = !exchange_is_written(ex); /* the store reads the body's file: then it goes on */
+	if (ex->submitting)
+		return;
 	struct watch *w = watch_create(c, ex->submit ? WATCH_MESSAGE : WATCH_ACCEPTED, NULL);
 	if (!w) {
 		exchange_leave(ex);
@@ -53,6 +56,7 @@ void api_submit(struct client *c)
 	w->applied = ex->respond_async;
 	w->then_events = ex->wants_events;
 	if (ex->key) {
+		w->deadline_us = ex->wait_until_us;
 		w->kind = WATCH_KEY;
 		watch_key(w);
 		return;
@@ -64,8 +68,6 @@ void api_wait_is_over(struct client *c)
 {
 	struct exchange *ex = c->exchange;
 	ex->wait_until_us = 0;
-	free(ex->key); /* it has run without a look at its key: too late to ask */
-	ex->key = NULL;
 	api_submit(c);
 }
 

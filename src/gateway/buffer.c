@@ -259,6 +259,20 @@ int buffer_peek(struct buffer *b, uint64_t offset, struct iovec *iov, int max)
 	return load_window(b, offset);
 }
 
+int buffer_lend(struct buffer *b, struct iovec *iov, int max, struct buffer_rest *ret_rest)
+{
+	CHECK(b->base == 0 && buffer_is_written(b));
+	struct buffer_rest rest = { .fd = -1 };
+	if (b->spool) {
+		rest = (struct buffer_rest){ io_spool_file(b->io, b->spool), b->mem_end - b->file_start,
+			b->size - b->mem_end };
+		if (rest.fd < 0)
+			return -EIO;
+	}
+	*ret_rest = rest;
+	return peek_memory(b, 0, iov, max);
+}
+
 /* All that was in the file has been read: start again in memory, with an empty file. */
 static void leave_file(struct buffer *b)
 {

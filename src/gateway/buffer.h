@@ -64,6 +64,21 @@ void buffer_consume(struct buffer *b, uint64_t offset);
 /* The disk is slower than what comes in: the source shall pause until on_ready. */
 bool buffer_is_behind(const struct buffer *b);
 
+/* All that went to the file is in it. */
+static inline bool buffer_is_written(const struct buffer *b)
+{
+	return b->written == b->size;
+}
+
+/* For a reader on another thread: slices of what is in memory, at most max of them, and where the rest
+ * stands. Of a buffer that is written, from which nothing was consumed; good until buffer_finish. Returns how
+ * many slices; -EIO when there is no file to read from. */
+struct buffer_rest {
+	int fd; /* -1: all is in memory */
+	uint64_t at, bytes;
+};
+MUST_USE int buffer_lend(struct buffer *b, struct iovec *iov, int max, struct buffer_rest *ret_rest);
+
 static inline uint64_t buffer_left(const struct buffer *b)
 {
 	return b->size - b->base;

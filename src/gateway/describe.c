@@ -257,14 +257,19 @@ static void write_location(char extra[160], const struct store_record *rec)
 	snprintf(extra, 160, NO_STORE "Location: /berth/jobs/%s\r\n", store_id_print(&rec->id, hex));
 }
 
-void reply_accepted_before(struct client *c, const struct store_record *rec)
+void reply_accepted_before(struct client *c, const struct store_record *rec, bool submit)
 {
 	struct json *j = &c->reactor->json;
 	char extra[160];
 	write_location(extra, rec);
-	describe_record(j, rec);
+	json_reset(j);
+	json_open(j, '{');
+	if (submit)
+		key_str(j, "message", STR("Request received and being processed"));
+	record_members(j, rec);
+	json_close(j, '}');
 	json_bytes(j, STR("\n"));
-	client_reply(c, 202, "application/json", str_of(extra), json_str(j));
+	client_reply(c, submit ? 200 : 202, "application/json", str_of(extra), json_str(j));
 }
 
 void reply_key_in_use(struct client *c, const struct store_record *rec)

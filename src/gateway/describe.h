@@ -41,5 +41,5 @@ void reply_not_ready(struct client *c, const struct job *job);
 
 /* The Idempotency-Key belongs to a job that is over: what it was told then, with what has become of it. Or to
  * one that is not: 409. */
-void reply_accepted_before(struct client *c, const struct store_record *rec);
+void reply_accepted_before(struct client *c, const struct store_record *rec, bool submit);
 void reply_key_in_use(struct client *c, const struct store_record *rec);

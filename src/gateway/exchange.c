@@ -4,6 +4,7 @@
 #include "gateway/access_log.h"
 #include "gateway/backend.h"
 #include "gateway/client.h"
+#include "gateway/fingerprint.h"
 #include "gateway/job.h"
 #include "gateway/reactor.h"
 #include "http/write.h"
@@ -65,18 +66,25 @@ static void close_body(struct exchange *ex)
 static void on_body_ready(struct buffer *b)
 {
 	struct exchange *ex = CONTAINER_OF(b, struct request_buffer, buffer)->exchange;
+	if (ex->client && (ex->submitting || !ex->upstream))
+		client_upload_ready(ex->client);
+	else if (ex->ticket.unready && ex->job)
+		job_request_ready(ex->job);
 	if (ex->upstream)
 		upstream_send_more(ex->upstream);
-	else if (ex->client)
-		client_upload_ready(ex->client);
+}
+
+/* Of a body in memory. What is kept in memory anyway needs no file on the way there. */
+static uint64_t body_memory_bytes(const struct reactor *r, bool durable)
+{
+	return durable && !r->jobs.durable ? UINT64_MAX : r->settings->body_memory_bytes;
 }
 
 /* Room for the request in one exact piece, or with its body elsewhere. */
 static int store_request(
 	struct exchange *ex, const struct writer *w, const struct http_head *head, bool durable)
 {
-	/* the store reads a body from memory */
-	uint64_t body_memory = durable ? UINT64_MAX : reactor_of(ex)->settings->body_memory_bytes;
+	uint64_t body_memory = body_memory_bytes(reactor_of(ex), durable);
 	size_t bytes = writer_len(w);
 	if (head->framing == FRAMING_LENGTH && head->content_length <= SMALL_BODY)
 		bytes += head->content_length;
@@ -152,6 +160,8 @@ struct exchange *exchange_create(struct route *route, struct client *c, const st
 
 int exchange_receive(struct exchange *ex, struct str payload)
 {
+	if (ex->fingerprint)
+		fingerprint_add(ex->fingerprint, payload);
 	if (ex->body)
 		return buffer_append(ex->body, payload.ptr, payload.len);
 	CHECK(payload.len <= ex->request_cap - ex->request_bytes);
@@ -180,14 +190,36 @@ int exchange_received(struct exchange *ex)
 	return 0;
 }
 
+void exchange_lend(struct exchange *ex)
+{
+	ex->lent = true;
+}
+
+void exchange_returned(struct exchange *ex)
+{
+	ex->lent = false;
+	if (ex->discarded)
+		exchange_free(ex);
+}
+
+bool exchange_is_written(const struct exchange *ex)
+{
+	return !ex->body || buffer_is_written(ex->body);
+}
+
 void exchange_free(struct exchange *ex)
 {
 	struct objpool *pool = &reactor_of(ex)->exchange_pool;
+	if (ex->lent) {
+		ex->discarded = true;
+		return;
+	}
 	close_body(ex);
 	exchange_drop_held(ex);
 	reactor_of(ex)->budget.memory_used -= ex->request_cap;
 	free(ex->request);
 	free(ex->key);
+	fingerprint_destroy(ex->fingerprint);
 	objpool_put(pool, ex);
 }
 
@@ -297,8 +329,11 @@ void route_pump(struct route *route)
 {
 	struct ticket *t;
 	struct slot *s;
-	while (pool_match(&route->pool, route->reactor->io->now_us, &t, &s))
+	jobs_expire(route);
+	while (pool_match(&route->pool, route->reactor->io->now_us, &t, &s)) {
 		begin_running(CONTAINER_OF(t, struct exchange, ticket), s);
+		jobs_expire(route);
+	}
 	if (route->reactor->jobs.n_unready)
 		jobs_prefetch(route);
 }
@@ -507,8 +542,8 @@ static void give_request_up(struct exchange *ex)
 void exchange_unload(struct exchange *ex)
 {
 	give_request_up(ex);
+	reactor_of(ex)->jobs.n_unready += !ex->ticket.unready;
 	ex->ticket.unready = true;
-	reactor_of(ex)->jobs.n_unready++;
 	ticket_resize(&ex->ticket, exchange_waiting_bytes(ex));
 }
 
@@ -523,7 +558,7 @@ int exchange_load(struct exchange *ex, struct str head, struct str piece, uint64
 		bool small = body_bytes <= SMALL_BODY;
 		size_t cap = head.len + (small ? body_bytes : 0);
 		ex->request = malloc(cap + 1);
-		if (!ex->request || (!small && open_body(ex, UINT64_MAX) < 0))
+		if (!ex->request || (!small && open_body(ex, body_memory_bytes(reactor_of(ex), true)) < 0))
 			return -ENOMEM;
 		memcpy(ex->request, head.ptr, head.len);
 		ex->request_cap = (uint32_t)cap;

@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 
 struct client;
+struct fingerprint;
 struct job;
 struct reactor;
 struct route;
@@ -50,28 +51,32 @@ struct exchange {
 	char *request;       /* owned; request_bytes: the head as the container gets it, and a short body */
 	struct buffer *body; /* owned; the rest of a long or chunked body, else NULL */
 	uint32_t request_bytes, request_cap;
-	uint32_t head_bytes;    /* of request: where the body begins */
-	uint64_t received_us;   /* when the head was complete */
-	uint8_t method;         /* enum http_method, as the container is asked */
-	uint8_t minor_version;  /* the client's */
-	bool keep_alive;        /* the client's wish */
-	bool head_open;         /* the request's head lacks its end: the body's length is not known yet */
-	bool answering;         /* bytes of the final answer have gone to the client */
-	bool chunked_answer;    /* the client gets it chunked */
-	bool holding;           /* the answer is held back until it is whole */
-	bool beating;           /* an event stream was begun while it waited */
-	uint16_t heartbeat_s;   /* 0: no heartbeats were asked for */
-	struct held *held;      /* owned; NULL while nothing is held back */
-	bool upgrade;           /* it asks to switch protocols */
-	uint8_t bounces;        /* busy answers so far */
-	bool submit;            /* becomes a job: 200 with the message, at once */
-	bool respond_async;     /* becomes a job: 202, at wait_until_us at the latest */
-	bool wants_events;      /* … and its events */
-	bool claiming;          /* its start is being committed: nothing may be sent before */
-	char *key;              /* owned; its Idempotency-Key, or NULL */
-	uint64_t wait_until_us; /* of the loop's clock; 0: none */
-	uint16_t status;        /* of the answer, for the access log; 0: none */
-	uint64_t answer_bytes;  /* of the answer's body so far */
+	uint32_t head_bytes;   /* of request: where the body begins */
+	uint64_t received_us;  /* when the head was complete */
+	uint8_t method;        /* enum http_method, as the container is asked */
+	uint8_t minor_version; /* the client's */
+	bool keep_alive;       /* the client's wish */
+	bool head_open;        /* the request's head lacks its end: the body's length is not known yet */
+	bool answering;        /* bytes of the final answer have gone to the client */
+	bool chunked_answer;   /* the client gets it chunked */
+	bool holding;          /* the answer is held back until it is whole */
+	bool beating;          /* an event stream was begun while it waited */
+	uint16_t heartbeat_s;  /* 0: no heartbeats were asked for */
+	struct held *held;     /* owned; NULL while nothing is held back */
+	bool upgrade;          /* it asks to switch protocols */
+	uint8_t bounces;       /* busy answers so far */
+	bool submit;           /* becomes a job: 200 with the message, at once */
+	bool respond_async;    /* becomes a job: 202, at wait_until_us at the latest */
+	bool wants_events;     /* … and its events */
+	bool claiming;         /* its start is being committed: nothing may be sent before */
+	bool submitting;       /* it becomes a job as soon as its body's file is written */
+	bool lent;             /* the store is reading its request, which stays until it has */
+	bool discarded;        /* … and then it is freed */
+	char *key;             /* owned; its Idempotency-Key, or NULL */
+	struct fingerprint *fingerprint; /* owned; with a key: of what has come so far */
+	uint64_t wait_until_us;          /* of the loop's clock; 0: none */
+	uint16_t status;                 /* of the answer, for the access log; 0: none */
+	uint64_t answer_bytes;           /* of the answer's body so far */
 };
 
 /* A new exchange in RECEIVING with its head serialised; NULL at a limit. method and path: what the container
@@ -125,6 +130,14 @@ void exchange_drop(struct exchange *ex);
 
 /* Over before it was admitted, its client being answered by somebody else. */
 void exchange_forget(struct exchange *ex);
+
+/* The store reads the request, from another thread, until exchange_returned: which frees the exchange if it
+ * has been given up meanwhile. */
+void exchange_lend(struct exchange *ex);
+void exchange_returned(struct exchange *ex);
+
+/* All of the request is in memory or in its file. */
+bool exchange_is_written(const struct exchange *ex);
 
 uint32_t exchange_waiting_bytes(const struct exchange *ex);
 

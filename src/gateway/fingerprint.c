@@ -1,34 +1,41 @@
 #include "gateway/fingerprint.h"
 
-#include "gateway/exchange.h"
-
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 
-enum { SLICES = 16 };
+struct fingerprint {
+	EVP_MD_CTX *md; /* owned */
+	bool ok;
+};
 
-static bool add_body(EVP_MD_CTX *md, struct exchange *ex)
+struct fingerprint *fingerprint_create(struct str head)
 {
-	struct iovec iov[SLICES];
-	bool ok = EVP_DigestUpdate(md, ex->request + ex->head_bytes, ex->request_bytes - ex->head_bytes);
-	for (uint64_t at = 0; ok && ex->body && at < ex->body->size;) {
-		int n = buffer_peek(ex->body, at, iov, SLICES);
-		ok = n > 0;
-		for (int i = 0; ok && i < n; i++) {
-			ok = EVP_DigestUpdate(md, iov[i].iov_base, iov[i].iov_len);
-			at += iov[i].iov_len;
-		}
-	}
-	return ok;
+	struct str line = str_cut(&head, '\r');
+	struct fingerprint *f = calloc(1, sizeof *f);
+	if (!f)
+		return NULL;
+	f->md = EVP_MD_CTX_new();
+	f->ok = f->md && EVP_DigestInit_ex(f->md, EVP_sha256(), NULL);
+	fingerprint_add(f, line);
+	fingerprint_add(f, STR("\n"));
+	return f;
 }
 
-int fingerprint(struct exchange *ex, uint8_t ret_hash[STORE_HASH_BYTES])
+void fingerprint_add(struct fingerprint *f, struct str piece)
 {
-	struct str head = { ex->request, ex->head_bytes }, line = str_cut(&head, '\r');
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) &&
-		EVP_DigestUpdate(md, line.ptr, line.len) && EVP_DigestUpdate(md, "\n", 1) &&
-		add_body(md, ex) && EVP_DigestFinal_ex(md, ret_hash, NULL);
-	EVP_MD_CTX_free(md);
-	return ok ? 0 : -ENOMEM;
+	f->ok = f->ok && EVP_DigestUpdate(f->md, piece.ptr, piece.len);
+}
+
+int fingerprint_end(struct fingerprint *f, uint8_t ret_hash[STORE_HASH_BYTES])
+{
+	return f->ok && EVP_DigestFinal_ex(f->md, ret_hash, NULL) ? 0 : -ENOMEM;
+}
+
+void fingerprint_destroy(struct fingerprint *f)
+{
+	if (!f)
+		return;
+	EVP_MD_CTX_free(f->md);
+	free(f);
 }

@@ -1,10 +1,16 @@
-/* fingerprint: SHA-256 over what a request asks for, to tell whether an Idempotency-Key comes with the same
- * request again. */
+/* fingerprint: SHA-256 over what a request asks for, taken as it comes, to tell whether an Idempotency-Key
+ * comes with the same request again. */
 #pragma once
 #include "base/check.h"
+#include "base/str.h"
 #include "store/store.h"
 
-struct exchange;
+struct fingerprint;
 
-/* Over the request line and the body, which must be in memory. 0 or -ENOMEM. */
-MUST_USE int fingerprint(struct exchange *ex, uint8_t ret_hash[STORE_HASH_BYTES]);
+/* Of the request line (a head's first) and the body that is added. NULL without memory. */
+MUST_USE struct fingerprint *fingerprint_create(struct str head);
+void fingerprint_add(struct fingerprint *f, struct str piece);
+
+/* 0 or -ENOMEM, also when a piece could not be added. */
+MUST_USE int fingerprint_end(struct fingerprint *f, uint8_t ret_hash[STORE_HASH_BYTES]);
+void fingerprint_destroy(struct fingerprint *f);

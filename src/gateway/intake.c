@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "gateway/client.h"
 #include "gateway/exchange.h"
+#include "gateway/fingerprint.h"
 #include "gateway/reactor.h"
 #include "gateway/tunnel.h"
 #include "http/url.h"
@@ -99,7 +100,7 @@ static void request_whole(struct client *c)
 	c->phase = CLIENT_WAITING;
 	if (exchange_received(ex) < 0)
 		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory (limits.memory)");
-	else if (ex->submit || (ex->respond_async && !ex->wait_until_us))
+	else if (ex->submit || (ex->respond_async && (!ex->wait_until_us || ex->key)))
 		api_submit(c);
 	else if (exchange_admit(ex) && (ex->ticket.state == TICKET_WAITING || ex->wait_until_us))
 		client_watch_wait(c);
@@ -200,9 +201,12 @@ static bool note_key(struct exchange *ex, const struct http_head *head)
 		return false;
 	}
 	ex->key = strndup(key->value.ptr, key->value.len);
-	if (!ex->key)
+	ex->fingerprint = fingerprint_create((struct str){ ex->request, ex->request_bytes });
+	if (!ex->key || !ex->fingerprint) {
 		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory");
-	return ex->key;
+		return false;
+	}
+	return true;
 }
 
 static void to_pool(struct client *c, const struct http_head *head, bool more_is_here)
@@ -337,8 +341,15 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 void client_upload_ready(struct client *c)
 {
 	struct exchange *ex = c->exchange;
-	if (ex->body && ex->body->err < 0 && c->phase == CLIENT_BODY) {
+	if (ex->body && ex->body->err < 0 && (c->phase == CLIENT_BODY || ex->submitting)) {
+		ex->submitting = false;
 		exchange_problem(ex, PROBLEM_OVERLOADED, "the body cannot be written to its spool file");
+		return;
+	}
+	if (ex->submitting) {
+		ex->submitting = !ex->answering && !ex->held; /* it stays what it is once its answer begins */
+		if (ex->submitting && exchange_is_written(ex))
+			api_submit(c);
 		return;
 	}
 	if (c->phase == CLIENT_BODY && !buffer_is_behind(ex->body))

@@ -127,6 +127,7 @@ static void on_ended(void *owner, const struct store_reply *reply)
 			log_warning("a job's end cannot be stored, tried again: %s", strerror(-reply->err));
 		j->n_stuck += !job->stuck;
 		job->stuck = true;
+		watch_job_stuck(job);
 		return;
 	}
 	if (reply->err == 0 || reply->err == -EALREADY) /* the first final state wins */
@@ -209,13 +210,20 @@ void job_cancel(struct job *job)
 	drop_exchange(ex);
 }
 
-static void expire(struct job *job)
+void jobs_expire(struct route *route)
 {
-	struct exchange *ex = job->exchange;
-	let_go(job);
-	job->state = STORE_EXPIRED;
-	store_end(job);
-	drop_exchange(ex);
+	uint64_t now_us = route->reactor->io->wall_us;
+	struct order_entry *e;
+	while ((e = order_first(&route->pool.queue))) {
+		struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
+		struct job *job = ex->job;
+		if (!job || !job->committed || !job->deadline_us || job->deadline_us > now_us)
+			return;
+		let_go(job);
+		job->state = STORE_EXPIRED;
+		store_end(job);
+		exchange_drop(ex);
+	}
 }
 
 /* ---- its answer ---- */
@@ -328,6 +336,8 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
 	struct exchange *ex = job->exchange;
+	exchange_returned(job->lender);
+	job->lender = NULL;
 	job->committed = reply->err == 0;
 	free(job->head);
 	job->head = NULL;
@@ -376,27 +386,30 @@ static struct str stored_head(const struct exchange *ex, char *buf)
 	return (struct str){ buf, n };
 }
 
-/* The body's slices into *ret (malloc'ed when there are many); -ENOMEM. */
-static int body_slices(const struct exchange *ex, struct iovec **ret, int *ret_n)
+/* The body: slices (malloc'ed, for the caller to free), and what stands in a file. 0 or -errno. */
+static int lend_body(struct exchange *ex, struct store_message *m, struct iovec **ret_slices)
 {
 	uint64_t after_head = ex->request_bytes - ex->head_bytes;
-	int max = ex->body ? (int)(ex->body->size / 4096) + 64 : 1;
+	int max = ex->body ? (int)(ex->body->mem_end / 4096) + 64 : 1, n = 0;
 	struct iovec *iov = malloc((size_t)(max + 1) * sizeof *iov);
+	struct buffer_rest rest = { .fd = -1 };
 	if (!iov)
 		return -ENOMEM;
-	int n = 0;
 	if (after_head)
 		iov[n++] = (struct iovec){ ex->request + ex->head_bytes, after_head };
 	if (ex->body && ex->body->size) {
-		int k = buffer_peek(ex->body, 0, iov + n, max);
+		int k = buffer_lend(ex->body, iov + n, max, &rest);
 		if (k < 0) {
 			free(iov);
 			return k;
 		}
 		n += k;
 	}
-	*ret = iov;
-	*ret_n = n;
+	m->slices = *ret_slices = iov;
+	m->n_slices = n;
+	m->fd = rest.fd;
+	m->file_at = rest.at;
+	m->file_bytes = rest.bytes;
 	return 0;
 }
 
@@ -405,13 +418,15 @@ static int enqueue(struct job *job, const struct job_request *req)
 	struct jobs *j = job->table;
 	struct exchange *ex = job->exchange;
 	const struct pool_settings *ps = ex->route->settings;
-	struct iovec *iov = NULL;
-	int n = 0, err = -ENOMEM;
+	struct store_message request = { .fd = -1 };
+	struct iovec *slices = NULL;
+	int err = -ENOMEM;
 	job->head = malloc(ex->head_bytes + 1);
 	if (job->head)
-		err = body_slices(ex, &iov, &n);
+		err = lend_body(ex, &request, &slices);
 	if (err < 0)
 		return err;
+	request.head = stored_head(ex, job->head);
 	job->deadline_us = ps->job_ttl_us ? job->created_us + ps->job_ttl_us : 0;
 	struct store_job sj = {
 		.id = job->id,
@@ -421,14 +436,18 @@ static int enqueue(struct job *job, const struct job_request *req)
 		.created_us = job->created_us,
 		.deadline_us = job->deadline_us,
 		.flags = ex->method,
-		.request = { .head = stored_head(ex, job->head), .slices = iov, .n_slices = n, .fd = -1 },
+		.request = request,
 	};
 	if (req) {
 		sj.key = req->key;
 		memcpy(sj.payload_hash, req->hash, sizeof sj.payload_hash);
 	}
 	err = store_enqueue(j->store, &sj, on_enqueued, job);
-	free(iov);
+	free(slices);
+	if (err == 0) {
+		job->lender = ex;
+		exchange_lend(ex);
+	}
 	return err;
 }
 
@@ -483,6 +502,26 @@ bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *
 
 /* ---- requests that are read back ---- */
 
+static void on_loaded(void *owner, const struct store_reply *reply);
+
+/* At a limit it is tried again when its turn comes nearer, and by the timer; anything else is its end. */
+static void cannot_load(struct job *job, int err)
+{
+	struct exchange *ex = job->exchange;
+	if (err == -ENOMEM || err == -ENOSPC) {
+		if (!job->delayed)
+			log_warning(
+				"a job's request cannot be read back yet: %s (limits.memory, limits.spool)",
+				strerror(-err));
+		job->delayed = true;
+		exchange_unload(ex);
+		return;
+	}
+	log_warning("a job's request cannot be read back: %s", strerror(-err));
+	job_failed(job, "its request cannot be read back from the store");
+	drop_exchange(ex);
+}
+
 static bool is_near(const struct exchange *ex)
 {
 	return ticket_position(&ex->ticket) <= 2 * pool_slots(&ex->route->pool);
@@ -496,7 +535,37 @@ void job_settle_in_queue(struct job *job)
 	exchange_unload(ex);
 }
 
-static void load(struct job *job, uint64_t at);
+/* The next piece, unless the disk is to take the last one first, or there is none. */
+static void load_piece(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	uint64_t at = exchange_loaded_bytes(ex);
+	bool has_all = ex->request && at >= job->body_bytes;
+	if (!has_all && !(ex->body && buffer_is_behind(ex->body)))
+		job->loading =
+			store_read(job->table->store, &job->id, at, STORE_READ_MAX, on_loaded, job) == 0;
+}
+
+static void load_more(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	load_piece(job);
+	if (exchange_loaded_bytes(ex) >= job->body_bytes && exchange_is_written(ex)) {
+		exchange_ready(ex);
+		route_pump(ex->route);
+	}
+}
+
+void job_request_ready(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	if (!ex->request || job->loading)
+		return;
+	if (ex->body && ex->body->err < 0)
+		cannot_load(job, ex->body->err);
+	else
+		load_more(job);
+}
 
 static void on_loaded(void *owner, const struct store_reply *reply)
 {
@@ -513,26 +582,14 @@ static void on_loaded(void *owner, const struct store_reply *reply)
 	int err = reply->err;
 	if (err == 0 && !rec)
 		err = -ENOENT;
-	if (err == 0)
+	if (err == 0) {
+		job->body_bytes = rec->body_bytes;
 		err = exchange_load(ex, reply->head, reply->body, rec->body_bytes);
-	if (err < 0) {
-		log_warning("a job's request cannot be read back: %s", strerror(-err));
-		job_failed(job, "its request cannot be read back from the store");
-		drop_exchange(ex);
-		return;
 	}
-	if (exchange_loaded_bytes(ex) < rec->body_bytes) {
-		load(job, exchange_loaded_bytes(ex));
-		return;
-	}
-	exchange_ready(ex);
-	route_pump(ex->route);
-}
-
-static void load(struct job *job, uint64_t at)
-{
-	struct jobs *j = job->table;
-	job->loading = store_read(j->store, &job->id, at, STORE_READ_MAX, on_loaded, job) == 0;
+	if (err < 0)
+		cannot_load(job, err);
+	else
+		load_more(job);
 }
 
 void jobs_prefetch(struct route *route)
@@ -543,7 +600,7 @@ void jobs_prefetch(struct route *route)
 		e = order_next(&p->queue, e), n++) {
 		struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
 		if (ex->ticket.unready && ex->job && !ex->job->loading)
-			load(ex->job, exchange_loaded_bytes(ex));
+			load_piece(ex->job);
 	}
 }
 
@@ -560,7 +617,7 @@ static struct route *route_named(struct reactor *r, struct str pool)
 
 struct restoring {
 	struct jobs *jobs;
-	uint32_t waiting, interrupted, strangers;
+	uint32_t waiting, interrupted, expired, strangers;
 	bool no_memory;
 };
 
@@ -581,6 +638,13 @@ static int restore(void *owner, const struct store_record *rec)
 		return 0;
 	}
 	const struct pool_settings *ps = route->settings;
+	uint64_t now_us = j->reactor->io->wall_us;
+	if (rec->deadline_us && rec->deadline_us <= now_us) {
+		if (store_expire(j->store, &rec->id, now_us, NULL, NULL) < 0)
+			log_warning("out of memory: a job's end is not stored");
+		r->expired++;
+		return 0;
+	}
 	if (rec->state == STORE_RUNNING &&
 		(ps->job_retry == JOB_RETRY_NEVER || rec->attempts >= ps->job_attempts)) {
 		end_restored(j, &rec->id, "interrupted");
@@ -611,10 +675,11 @@ static bool restore_all(struct jobs *j, char *error, size_t error_size)
 {
 	struct restoring r = { .jobs = j };
 	int err = store_load(j->store, restore, &r);
-	if (r.waiting || r.interrupted || r.strangers)
-		log_info("%u jobs of an earlier run wait again, %u were interrupted for good, %u belong to "
-			 "pools that are not configured and are left alone",
-			r.waiting, r.interrupted, r.strangers);
+	if (r.waiting || r.interrupted || r.expired || r.strangers)
+		log_info("%u jobs of an earlier run wait again, %u were interrupted for good, %u have "
+			 "expired, %u belong "
+			 "to pools that are not configured and are left alone",
+			r.waiting, r.interrupted, r.expired, r.strangers);
 	if (err == 0)
 		return true;
 	snprintf(error, error_size, "store: cannot take its jobs back: %s",
@@ -630,21 +695,6 @@ static void settings_for_store(struct store_settings *to, const struct settings 
 	to->result_age_us = s->jobs_max_age_us;
 	to->record_age_us = s->jobs_record_age_us;
 	to->key_age_us = s->jobs_key_age_us;
-}
-
-static void expire_overdue(struct jobs *j)
-{
-	uint64_t now_us = j->reactor->io->wall_us;
-	for (uint32_t i = 0; i < j->reactor->n_routes; i++) {
-		struct order_entry *e;
-		while ((e = order_first(&j->reactor->routes[i]->pool.queue))) {
-			struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
-			if (!ex->job || !ex->job->committed || !ex->job->deadline_us ||
-				ex->job->deadline_us > now_us)
-				break;
-			expire(ex->job);
-		}
-	}
 }
 
 static void try_stuck_again(struct jobs *j)
@@ -668,7 +718,8 @@ static void on_purged(void *owner, const struct store_reply *reply)
 static void on_tidy(struct io_timer *t)
 {
 	struct jobs *j = CONTAINER_OF(t, struct jobs, tidy_timer);
-	expire_overdue(j);
+	for (uint32_t i = 0; i < j->reactor->n_routes; i++)
+		route_pump(j->reactor->routes[i]); /* expires, and reads back */
 	if (j->n_stuck)
 		try_stuck_again(j);
 	if (j->used)
@@ -738,6 +789,8 @@ void jobs_finish(struct jobs *j)
 		while (j->buckets[i]) {
 			struct job *job = j->buckets[i];
 			struct exchange *ex = job->exchange;
+			if (job->lender)
+				exchange_returned(job->lender);
 			forget_job(j, job);
 			if (ex)
 				ex->job = NULL;

@@ -36,14 +36,17 @@ struct job {
 	struct jobs *table; /* borrowed: the owner */
 	struct store_id id;
 	struct exchange *exchange;       /* borrowed; NULL once its end is on its way to the store */
+	struct exchange *lender;         /* borrowed; the store is reading its request. NULL: none */
 	struct watch *watches;           /* borrowed: clients that wait for news */
 	struct job_answer *answer;       /* owned; NULL until it begins */
 	uint64_t created_us, started_us; /* wall clock; 0: not yet */
 	uint64_t deadline_us;            /* wall clock; 0: none */
+	uint64_t body_bytes;             /* of its request, while that is read back */
 	uint32_t changes;                /* of state; part of the events' ids */
 	uint8_t state;                   /* enum store_state; the end's while it is on its way */
 	bool committed;
-	bool loading;   /* its request is being read back */
+	bool loading;   /* a piece of its request is being read back */
+	bool delayed;   /* … which a limit has stopped, and a warning was written */
 	uint8_t claims; /* of its start that the store has not answered */
 	bool over;      /* it goes once these have come */
 	bool stuck;     /* its end could not be stored: tried again */
@@ -105,8 +108,14 @@ void job_failed(struct job *job, const char *reason);
 /* By its client's wish; `w` is told. */
 void job_cancel(struct job *job);
 
+/* Those at the front of the queue whose deadline has passed are over. */
+void jobs_expire(struct route *route);
+
 /* Reads the requests back of jobs whose turn comes near. */
 void jobs_prefetch(struct route *route);
+
+/* The file of a request that is read back has taken what it was given. */
+void job_request_ready(struct job *job);
 
 /* Gives up the request's memory if the job's turn is far. */
 void job_settle_in_queue(struct job *job);

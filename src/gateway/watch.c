@@ -278,6 +278,15 @@ void watch_taken(struct watch *w)
 		watch_ask(w);
 }
 
+/* Its client waits for the result, and is told where the job is when the time is up. */
+static void wait_for_result(struct watch *w)
+{
+	uint64_t now_us = w->reactor->io->now_us;
+	w->kind = WATCH_RESULT;
+	w->accepts = true;
+	client_set_timer(w->client, w->deadline_us > now_us ? w->deadline_us - now_us : 0);
+}
+
 /* The key was used before, by a job of which this is the record. */
 static void reply_repeat(struct watch *w, const struct store_record *rec)
 {
@@ -286,12 +295,20 @@ static void reply_repeat(struct watch *w, const struct store_record *rec)
 			"this Idempotency-Key came with another method, path or body before");
 		return;
 	}
-	bool over = store_is_final(rec->state);
+	struct exchange *ex = w->client->exchange;
+	bool over = store_is_final(rec->state), submit = w->kind == WATCH_MESSAGE || (ex && ex->submit);
+	if (ex)
+		exchange_forget(ex);
+	if (over && w->deadline_us) {
+		unfollow(w);
+		w->kind = WATCH_RESULT;
+		w->id = rec->id;
+		watch_ask(w);
+		return;
+	}
 	struct client *c = finish(w);
-	if (c->exchange)
-		exchange_forget(c->exchange);
 	if (over)
-		reply_accepted_before(c, rec);
+		reply_accepted_before(c, rec, submit);
 	else
 		reply_key_in_use(c, rec);
 }
@@ -318,7 +335,7 @@ void watch_key(struct watch *w)
 {
 	struct exchange *ex = w->client->exchange;
 	struct reactor *r = w->reactor;
-	int err = fingerprint(ex, w->hash);
+	int err = fingerprint_end(ex->fingerprint, w->hash);
 	w->asking = true;
 	if (err == 0)
 		err = store_find(r->jobs.store, str_of(ex->route->settings->name), str_of(ex->key),
@@ -451,6 +468,10 @@ static void acknowledge(struct watch *w)
 			tell_place(w, NULL);
 		return;
 	}
+	if (w->deadline_us) {
+		wait_for_result(w);
+		return;
+	}
 	enum watch_kind kind = w->kind;
 	bool applied = w->applied;
 	struct client *c = finish(w);
@@ -496,6 +517,20 @@ void watch_job_refused(struct job *job, const struct store_reply *reply)
 	each(job, on_refused, reply);
 }
 
+static void on_stuck(struct watch *w, const void *arg)
+{
+	(void)arg;
+	if (w->kind == WATCH_CANCEL)
+		problem(w, PROBLEM_STORAGE_FULL,
+			"the job is cancelled, but the store cannot take that at the moment; it is tried "
+			"again");
+}
+
+void watch_job_stuck(struct job *job)
+{
+	each(job, on_stuck, NULL);
+}
+
 static void on_news(struct watch *w, const void *arg)
 {
 	if (w->kind == WATCH_EVENTS && w->begun)
@@ -514,6 +549,10 @@ static void on_over(struct watch *w, const void *arg)
 	case WATCH_MESSAGE: /* it was over before it was told */
 	case WATCH_ACCEPTED:
 		acknowledge(w);
+		if (w->kind != WATCH_RESULT)
+			return;
+		unfollow(w);
+		watch_ask(w);
 		return;
 	case WATCH_EVENTS:
 	case WATCH_RESULT:
@@ -551,7 +590,12 @@ void watch_timer(struct watch *w)
 	uint64_t now_us = w->reactor->io->now_us;
 	if (w->kind == WATCH_RESULT && w->job && now_us >= w->deadline_us) {
 		struct job *job = w->job;
-		reply_not_ready(finish(w), job);
+		bool accepts = w->accepts, applied = w->applied;
+		struct client *c = finish(w);
+		if (accepts)
+			reply_accepted(c, job, applied);
+		else
+			reply_not_ready(c, job);
 		return;
 	}
 	if (w->kind != WATCH_EVENTS || !w->begun)

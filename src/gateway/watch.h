@@ -35,6 +35,7 @@ struct watch {
 	bool begun;       /* the answer's head has gone */
 	bool applied;     /* Prefer was, and the answer says so */
 	bool then_events; /* a submission that goes on as a stream of events */
+	bool accepts;     /* a submission that waits for its result: at deadline_us it is a 202 */
 	uint32_t told_position, told_changes;
 	bool told;
 	uint64_t deadline_us; /* of the loop's clock; 0: none */
@@ -76,5 +77,6 @@ void watch_list(struct watch *w, const struct store_filter *filter);
 /* What became of the job. */
 void watch_job_committed(struct job *job);
 void watch_job_refused(struct job *job, const struct store_reply *reply);
+void watch_job_stuck(struct job *job); /* its end cannot be stored yet */
 void watch_job_news(struct job *job, const char *reason);
 void watch_job_over(struct job *job);

@@ -132,6 +132,7 @@ struct io_ops {
 	int (*spool_read)(
 		struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
 	void (*spool_close)(struct io *io, struct io_spool *sp);
+	int (*spool_file)(struct io *io, struct io_spool *sp);
 	int (*offload)(struct io *io, struct io_task *t);
 	void (*random)(struct io *io, void *into, size_t n);
 	void (*post)(struct io *io, struct io_message *m);
@@ -317,6 +318,13 @@ MUST_USE static inline int io_spool_read(
 static inline void io_spool_close(struct io *io, struct io_spool *sp)
 {
 	io->ops->spool_close(io, sp);
+}
+
+/* The descriptor of a spool's file, for another thread to read from by pread what has been written: what a
+ * write's completion has told of. Good until io_spool_close; -1 when there is none. */
+MUST_USE static inline int io_spool_file(struct io *io, struct io_spool *sp)
+{
+	return io->ops->spool_file(io, sp);
 }
 
 /* ---- the rest ---- */

@@ -484,6 +484,12 @@ static void epoll_spool_close(struct io *io, struct io_spool *sp)
 	spooler_close(self(io)->spooler, sp);
 }
 
+static int epoll_spool_file(struct io *io, struct io_spool *sp)
+{
+	(void)io;
+	return spooler_file(sp);
+}
+
 static int epoll_offload(struct io *io, struct io_task *t)
 {
 	return spooler_offload(self(io)->spooler, t);
@@ -520,6 +526,7 @@ static const struct io_ops epoll_ops = {
 	.spool_write = epoll_spool_write,
 	.spool_read = epoll_spool_read,
 	.spool_close = epoll_spool_close,
+	.spool_file = epoll_spool_file,
 	.offload = epoll_offload,
 	.random = epoll_random,
 	.post = io_epoll_post,

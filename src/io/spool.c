@@ -247,6 +247,11 @@ void spooler_close(struct spooler *s, struct io_spool *sp)
 	CHECK(submit(s, sp, (struct spool_task){ .op = SPOOL_CLOSE }) == 0);
 }
 
+int spooler_file(const struct io_spool *sp)
+{
+	return sp->fd; /* the thread has set it before the first write's completion was posted */
+}
+
 int spooler_offload(struct spooler *s, struct io_task *task)
 {
 	if (!start_thread(s))

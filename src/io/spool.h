@@ -21,4 +21,5 @@ int spooler_write(
 int spooler_read(
 	struct spooler *s, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
 void spooler_close(struct spooler *s, struct io_spool *sp);
+int spooler_file(const struct io_spool *sp);
 int spooler_offload(struct spooler *s, struct io_task *task);

@@ -62,10 +62,14 @@ class Reader:
         return found + end
 
     def exactly(self, n):
-        while len(self.buffer) < n:
-            if not self.fill():
-                raise ConnectionError(f"the connection ended {n - len(self.buffer)} bytes early")
-        found, self.buffer = self.buffer[:n], self.buffer[n:]
+        pieces, missing = [self.buffer], n - len(self.buffer)
+        while missing > 0:
+            pieces.append(self.sock.recv(min(missing, 1 << 20)))
+            if not pieces[-1]:
+                raise ConnectionError(f"the connection ended {missing} bytes early")
+            missing -= len(pieces[-1])
+        whole = b"".join(pieces)
+        found, self.buffer = whole[:n], whole[n:]
         return found
 
     def chunks(self):

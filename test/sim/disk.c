@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct io_spool {
 	void *owner; /* borrowed */
@@ -10,6 +12,7 @@ struct io_spool {
 	uint64_t size;
 	uint32_t ops; /* that have not come to their end */
 	bool closed;
+	int copy; /* a file of the system's with the same bytes; -1: not made */
 };
 
 enum op_kind { OP_WRITE, OP_READ, OP_OFFLOAD };
@@ -65,6 +68,8 @@ static void free_if_over(struct io_spool *sp)
 {
 	if (!sp->closed || sp->ops)
 		return;
+	if (sp->copy >= 0)
+		close(sp->copy);
 	free(sp->bytes);
 	free(sp);
 }
@@ -140,7 +145,17 @@ struct io_spool *disk_open(struct disk *d, void *owner)
 	struct io_spool *sp = calloc(1, sizeof *sp);
 	CHECK(sp);
 	sp->owner = owner;
+	sp->copy = -1;
 	return sp;
+}
+
+int disk_file(struct io_spool *sp)
+{
+	if (sp->copy < 0)
+		sp->copy = memfd_create("spool", MFD_CLOEXEC);
+	if (sp->copy >= 0 && pwrite(sp->copy, sp->bytes, sp->size, 0) != (ssize_t)sp->size)
+		return -1;
+	return sp->copy;
 }
 
 void disk_write(struct disk *d, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)

@@ -28,4 +28,7 @@ struct io_spool *disk_open(struct disk *d, void *owner);
 void disk_write(struct disk *d, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done);
 void disk_read(struct disk *d, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done);
 void disk_close(struct disk *d, struct io_spool *sp);
+
+/* A descriptor that reads as the file does now; -1 without one to be had. */
+int disk_file(struct io_spool *sp);
 void disk_offload(struct disk *d, struct io_task *t);

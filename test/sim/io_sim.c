@@ -297,6 +297,12 @@ static void sim_spool_close(struct io *io, struct io_spool *sp)
 	disk_close(&self(io)->disk, sp);
 }
 
+static int sim_spool_file(struct io *io, struct io_spool *sp)
+{
+	(void)io;
+	return disk_file(sp);
+}
+
 static int sim_offload(struct io *io, struct io_task *t)
 {
 	disk_offload(&self(io)->disk, t);
@@ -350,6 +356,7 @@ static const struct io_ops sim_ops = {
 	.shutdown = sim_shutdown,
 	.close = sim_close,
 	.spool_open = sim_spool_open,
+	.spool_file = sim_spool_file,
 	.spool_write = sim_spool_write,
 	.spool_read = sim_spool_read,
 	.spool_close = sim_spool_close,
