@@ -218,7 +218,7 @@ static void on_signal(struct signals *signals, int signal)
 		log_info("ending: what runs and waits is finished first; the containers stay: berth down "
 			 "--on docker "
 			 "removes them");
-		reactor_drain(s->reactor);
+		server_drain(s);
 		return;
 	}
 }

@@ -29,7 +29,7 @@ static void on_signal(struct signals *signals, int signal)
 	default:
 		log_info("%s: what runs and waits is finished first; once more stops at once",
 			strsignal(signal));
-		reactor_drain(s->reactor);
+		server_drain(s);
 		return;
 	}
 }

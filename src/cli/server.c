@@ -28,6 +28,11 @@ bool server_configure(struct server *s, const struct command *cmd, const char *f
 
 bool server_open(struct server *s, void (*on_signal)(struct signals *s, int signal))
 {
+	char error[SERVER_ERROR];
+	if (!notify_init(&s->notify, error, sizeof error)) {
+		cli_complain(s->cmd, "%s", error);
+		return false;
+	}
 	process_raise_file_limit();
 	signals_block();
 	s->io = io_epoll_create();
@@ -83,7 +88,7 @@ static void drop_unused(struct server *s)
 	}
 }
 
-void server_reload(struct server *s, const struct fleet *fleet)
+static void take_over(struct server *s, const struct fleet *fleet)
 {
 	char error[SERVER_ERROR];
 	struct config *c = read_again(s, fleet);
@@ -105,6 +110,13 @@ void server_reload(struct server *s, const struct fleet *fleet)
 		 "store stay as they were");
 }
 
+void server_reload(struct server *s, const struct fleet *fleet)
+{
+	notify_reloading(&s->notify);
+	take_over(s, fleet);
+	notify_reloaded(&s->notify);
+}
+
 const char *server_url(const struct io_addr *addr, char url[SERVER_URL])
 {
 	char text[IO_ADDR_TEXT];
@@ -113,7 +125,7 @@ const char *server_url(const struct io_addr *addr, char url[SERVER_URL])
 	return url;
 }
 
-void server_print_ready(const struct server *s)
+void server_print_ready(struct server *s)
 {
 	const struct settings *settings = &s->config->settings;
 	char text[SERVER_URL];
@@ -133,10 +145,18 @@ void server_print_ready(const struct server *s)
 		printf(", %zu source%s", n_sources, n_sources == 1 ? "" : "s");
 	printf("\n");
 	fflush(stdout);
+	notify_ready(&s->notify, s->io, s->reactor);
+}
+
+void server_drain(struct server *s)
+{
+	notify_stopping(&s->notify, s->config->settings.drain_timeout_us);
+	reactor_drain(s->reactor);
 }
 
 void server_stop(struct server *s)
 {
+	notify_forget(&s->notify);
 	sources_finish(&s->sources);
 	reactor_destroy(s->reactor);
 	s->reactor = NULL;
@@ -145,6 +165,7 @@ void server_stop(struct server *s)
 void server_finish(struct server *s)
 {
 	server_stop(s);
+	notify_finish(&s->notify);
 	if (s->watches_signals)
 		signals_unwatch(&s->signals);
 	io_epoll_destroy(s->io);

@@ -7,6 +7,7 @@
 #pragma once
 #include "cli/cli.h"
 #include "cli/config.h"
+#include "cli/notify.h"
 #include "cli/process.h"
 #include "cli/sources.h"
 #include "gateway/gateway.h"
@@ -19,6 +20,7 @@ struct server {
 	struct io *io;             /* owned */
 	struct reactor *reactor;   /* owned; NULL before server_start */
 	struct sources sources;    /* that the configuration names */
+	struct notify notify;      /* the service manager, if there is one */
 	struct signals signals;
 	bool watches_signals;
 	int listen_fds[LISTEN_FDS_MAX];
@@ -41,8 +43,11 @@ MUST_USE bool server_start(struct server *s);
 void server_reload(struct server *s, const struct fleet *fleet);
 
 /* "berth: listening on http://127.0.0.1:8080, admin on 127.0.0.1:9091, 2 containers, 1 source", with the
- * ports that were chosen, on standard output. */
-void server_print_ready(const struct server *s);
+ * ports that were chosen, on standard output; the service manager is told, too. */
+void server_print_ready(struct server *s);
+
+/* reactor_drain, and the service manager is told. */
+void server_drain(struct server *s);
 
 /* "http://127.0.0.1:8080", or "unix:/path". Returns url. */
 const char *server_url(const struct io_addr *addr, char url[SERVER_URL]);

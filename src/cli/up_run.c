@@ -32,11 +32,11 @@ static void on_end_signal(struct up *u)
 	case UP_RUNNING:
 		u->phase = UP_ENDING;
 		log_info("ending: what runs and waits is finished first; once more stops at once");
-		reactor_drain(u->server.reactor);
+		server_drain(&u->server);
 		return;
 	case UP_ENDING:
 		if (u->server.reactor)
-			reactor_drain(u->server.reactor);
+			server_drain(&u->server);
 		return;
 	case UP_STOPPING:
 		fleet_stop(u->fleet);

@@ -36,6 +36,9 @@ void reactor_lose_sight(struct reactor *r, const char *pool, const char *source,
  */
 bool reactor_uses(const struct reactor *r, const struct settings *settings);
 
+/* "7 of 8 containers are up, 1 drains; 7 requests run, 12 wait", cut at size. */
+void reactor_summary(const struct reactor *r, char *text, size_t size);
+
 /* Stops accepting; what runs and what is queued is finished within drain_timeout; then io_stop. A second call
  * stops at once. */
 void reactor_drain(struct reactor *r);

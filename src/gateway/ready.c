@@ -7,6 +7,7 @@
 #include "gateway/intake.h"
 #include "gateway/reactor.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { GENERATIONS_MAX = 16 }; /* that are shown, those that come first */
@@ -17,7 +18,7 @@ struct generation {
 };
 
 struct counts {
-	uint32_t containers, up, draining;
+	uint32_t containers, up, draining, running, waiting;
 	uint32_t sources[DISCOVERY_STATES], all_sources;
 	struct generation generations[GENERATIONS_MAX];
 	uint32_t n_generations;
@@ -45,13 +46,24 @@ static void count_route(struct counts *c, const struct route *route)
 		c->containers++;
 		c->up += up;
 		c->draining += container->draining || b->leaving;
+		c->running += container_in_flight(container);
 		if (b->generation[0])
 			count_generation(c, b->generation, up);
 	}
+	c->waiting += order_len(&route->pool.queue);
 	for (size_t i = 0; i < route->n_discoveries; i++) {
 		c->sources[route->discoveries[i].state]++;
 		c->all_sources++;
 	}
+}
+
+void reactor_summary(const struct reactor *r, char *text, size_t size)
+{
+	struct counts c = { 0 };
+	for (uint32_t i = 0; i < r->n_routes; i++)
+		count_route(&c, r->routes[i]);
+	snprintf(text, size, "%u of %u containers are up, %u drain%s; %u requests run, %u wait", c.up,
+		c.containers, c.draining, c.draining == 1 ? "s" : "", c.running, c.waiting);
 }
 
 static void key_u64(struct json *j, const char *key, uint64_t v)
