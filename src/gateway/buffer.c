@@ -7,6 +7,7 @@
 enum {
 	SEGMENT_MIN = 16 * 1024, /* of every segment but the first, which is as long as what comes */
 	WINDOW_BYTES = 256 * 1024,
+	WINDOW_TIGHT = 16 * 1024, /* near the reactor's limit */
 	BEHIND_BYTES = 1024 * 1024,
 };
 
@@ -36,7 +37,7 @@ static void drop_window(struct buffer *b)
 {
 	if (!b->window)
 		return;
-	b->budget->memory_used -= WINDOW_BYTES;
+	b->budget->memory_used -= b->window_cap;
 	if (!b->loading) /* else the loop frees it: its spool is being closed */
 		free(b->window);
 	b->window = NULL;
@@ -178,11 +179,16 @@ static int append_file(struct buffer *b, const char *bytes, size_t n)
 	return 0;
 }
 
-/* Near the reactor's limit, what an answer has to wait for goes to the file at once. */
+/* Near the reactor's limit, with so many bytes more: the rest is for new work. */
+static bool memory_is_tight(const struct budget *budget, uint32_t more)
+{
+	return budget->memory_used + more > budget->memory_max / 8 * 7;
+}
+
+/* What an answer has to wait for goes to the file at once then. */
 static uint64_t memory_share(const struct buffer *b)
 {
-	const struct budget *budget = b->budget;
-	return b->must_take && budget->memory_used > budget->memory_max / 8 * 7 ? 0 : b->memory_max;
+	return b->must_take && memory_is_tight(b->budget, 0) ? 0 : b->memory_max;
 }
 
 int buffer_append(struct buffer *b, const char *bytes, size_t n)
@@ -212,12 +218,14 @@ static int load_window(struct buffer *b, uint64_t offset)
 	if (b->loading || offset >= b->written)
 		return 0; /* on_ready comes with what is under way */
 	if (!b->window) {
-		b->window = malloc(WINDOW_BYTES);
+		uint32_t cap = memory_is_tight(b->budget, WINDOW_BYTES) ? WINDOW_TIGHT : WINDOW_BYTES;
+		b->window = malloc(cap);
 		if (!b->window)
 			return -ENOMEM;
-		b->budget->memory_used += WINDOW_BYTES; /* allowed past the limit: it is how bytes leave */
+		b->window_cap = cap;
+		b->budget->memory_used += cap; /* allowed past the limit: it is how bytes leave */
 	}
-	size_t n = b->written - offset < WINDOW_BYTES ? (size_t)(b->written - offset) : WINDOW_BYTES;
+	size_t n = b->written - offset < b->window_cap ? (size_t)(b->written - offset) : b->window_cap;
 	b->window_at = offset;
 	b->window_len = 0;
 	b->loading = true;
@@ -294,6 +302,9 @@ void buffer_consume(struct buffer *b, uint64_t offset)
 		drop_segment(b);
 	}
 	b->base = offset;
+	/* who takes his time holds no memory meanwhile; it is read again */
+	if (b->must_take && !b->loading && memory_is_tight(b->budget, 0))
+		drop_window(b);
 	if (b->spool && offset == b->size && b->written == b->size && !b->loading)
 		leave_file(b);
 }

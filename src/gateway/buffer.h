@@ -36,7 +36,7 @@ struct buffer {
 	bool writing;
 	char *window; /* owned; a piece of the file, read back */
 	uint64_t window_at;
-	uint32_t window_len;
+	uint32_t window_len, window_cap;
 	bool must_take; /* an answer's: not refused at the reactor's limits, buffer_is_behind says that they
 			   are met */
 	bool loading;   /* the window is being read; its memory is lent to the loop */

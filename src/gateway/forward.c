@@ -51,7 +51,8 @@ static const char *first_field(const struct http_head *head)
 static uint64_t dropped_from_request(const struct forward_from *from, bool keep_host)
 {
 	uint64_t drop = HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) | HTTP_FIELD_BIT(FIELD_EXPECT) |
-		HTTP_FIELD_BIT(FIELD_BERTH_MAX_WAIT) | HTTP_FIELD_BIT(FIELD_X_FORWARDED_FOR);
+		HTTP_FIELD_BIT(FIELD_BERTH_HEARTBEAT) | HTTP_FIELD_BIT(FIELD_BERTH_MAX_WAIT) |
+		HTTP_FIELD_BIT(FIELD_X_FORWARDED_FOR);
 	if (!keep_host)
 		drop |= HTTP_FIELD_BIT(FIELD_HOST);
 	if (!from->trusted)

@@ -1,0 +1,251 @@
+"""More than Berth takes: each limit is an ordinary answer that names its setting, and what runs is finished."""
+
+import contextlib
+import json
+import re
+import resource
+import threading
+
+import pytest
+
+from berth import Berth, wait_until
+from containers import Background, RawClient, connect, echo, end, gateway, raw, reply, scripted, when  # noqa: F401
+
+HOST = "Host: h\r\n"
+
+
+def metric(berth, name):
+    return int(re.search(rf"^{name} (\d+)$", berth.metrics(), re.MULTILINE)[1])
+
+
+def problem_of(answer):
+    """(status, name, detail) of a problem."""
+    body = answer.json if hasattr(answer, "json") else json.loads(answer.body)
+    return getattr(answer, "status"), body["type"].rpartition(":")[2], body["detail"]
+
+
+# ---- the settings are named ----
+
+
+def too_many_connections(berth, first):
+    first.send("GET / HTTP/1.1\r\n")
+    return RawClient(berth.address)
+
+
+def half_a_head(_berth, client):
+    return client.send("GET / HTTP/1.1\r\nHo")
+
+
+def half_a_body(_berth, client):
+    return client.send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: 10\r\n\r\nhalf")
+
+
+def long_body(_berth, client):
+    return client.send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: 2000\r\n\r\n")
+
+
+def any_request(_berth, client):
+    return client.request("POST", "/", b"x")
+
+
+def a_job(_berth, client):
+    return client.request("POST", "/new_request", b"x")
+
+
+SILENCE = when(threading.Event(), echo)
+LIMITS = {  # setting: (its value, the container's step, None for a slot that is taken, what a client does, status, type)
+    "limits.connections": ("1", echo, too_many_connections, 503, "overloaded"),
+    "limits.connections_per_address": ("1", echo, too_many_connections, 429, "client-limit"),
+    "limits.body": ("1KiB", echo, long_body, 413, "body-too-large"),
+    "client_timeouts.head": ("100ms", echo, half_a_head, 408, "request-timeout"),
+    "client_timeouts.body": ("100ms", echo, half_a_body, 408, "request-timeout"),
+    "queue.max": ("0", None, any_request, 503, "queue-full"),
+    "queue.max_bytes": ("10", None, any_request, 503, "queue-full"),
+    "queue.max_wait": ("100ms", None, any_request, 503, "queue-timeout"),
+    "timeouts.first_byte": ("100ms", SILENCE, any_request, 504, "upstream-timeout"),
+    "jobs.max": ("1", None, a_job, 503, "overloaded"),
+}
+
+
+@pytest.mark.parametrize("setting", LIMITS)
+def test_an_answer_names_the_limit_that_was_met(gateway, scripted, setting):
+    value, step, act, status, name = LIMITS[setting]
+    release = threading.Event()
+    container = scripted().always(step or when(release, echo))
+    berth = gateway(container, **{setting.replace(".", "_"): value})
+    if step is None:
+        assert berth.post("/new_request", b"x").status == 200
+        wait_until(lambda: container.in_flight == 1)
+    with RawClient(berth.address) as client:
+        found = problem_of(act(berth, client).answer())
+        assert found[:2] == (status, name) and setting in found[2], found
+    release.set()
+
+
+@pytest.mark.parametrize("setting, step", [
+    ("timeouts.idle", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")),
+    ("client_timeouts.send", reply(bytes(9_000_000))),
+    ("client_timeouts.idle", None),
+])
+def test_limits_that_have_no_answer_any_more_cut_the_connection(gateway, scripted, setting, step):
+    container = scripted().always(step or echo)
+    berth = gateway(container, **{setting.replace(".", "_"): "100ms"})
+    with RawClient(berth.address, receive_buffer=4096) as client:
+        if step:
+            client.request("GET", "/")
+        wait_until(lambda: metric(berth, "berth_connections") <= 1, "the cut")  # the other one asks for it
+
+
+# ---- Retry-After ----
+
+
+def test_retry_after_without_an_estimate(gateway, scripted):
+    """5 seconds, and up to a quarter more."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = gateway(container, queue_max=0)
+    running = Background(berth.post, "/", b"x")
+    wait_until(lambda: container.in_flight == 1)
+    assert {int(berth.post("/", b"x").headers["Retry-After"]) for _ in range(60)} == {5, 6}
+    release.set()
+    assert running.result().status == 200
+
+
+def test_every_refusal_says_when_to_come_again(gateway, scripted):
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = gateway(container, limits_memory="1MiB", limits_body_memory="64KiB", queue_max=1)
+    running = Background(berth.post, "/", b"x")
+    wait_until(lambda: container.in_flight == 1)
+    waiting = Background(berth.post, "/", b"x")
+    berth.wait_for_queue(1)
+    answer = berth.post("/", b"x")
+    assert (answer.status, answer.headers["Proxy-Status"]) == (503, "berth; error=connection_limit_reached")
+    assert int(answer.headers["Retry-After"]) >= 1
+    release.set()
+    assert (running.result().status, waiting.result().status) == (200, 200)
+    container.die()
+    wait_until(lambda: berth.pool()["slots"]["down"] == 1)
+    answer = berth.post("/", b"x")
+    assert (answer.status, answer.headers["Proxy-Status"]) == (503, "berth; error=destination_unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+# ---- memory ----
+
+
+def uploads_that_stall(address, n, size):
+    """Connections that have sent all of their body but the last byte."""
+    clients = []
+    for _ in range(n):
+        client = RawClient(address)
+        with contextlib.suppress(ConnectionError):
+            client.send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: {size}\r\n\r\n").send(bytes(size - 1))
+        clients.append(client)
+    return clients
+
+
+def test_memory_holds_under_slow_uploads(gateway, scripted):
+    """At limits.memory new work is refused, old work is finished; all is given back when the attackers have gone."""
+    release = threading.Event()
+    container = scripted().then(when(release, echo)).always(echo)
+    berth = gateway(container, limits_memory="4MiB", limits_body_memory="512KiB", limits_spool="8MiB", limits_body="1MiB")
+    running = Background(berth.post, "/", b"r" * 60_000)
+    wait_until(lambda: container.in_flight == 1)
+    waiting = Background(berth.post, "/", b"w" * 60_000)
+    berth.wait_for_queue(1)
+    attackers = uploads_that_stall(berth.address, 20, 500_000)
+    wait_until(lambda: metric(berth, "berth_limit_refusals_total") >= 5, "refusals")
+    assert metric(berth, "berth_memory_bytes") <= 4 << 20
+    for late in attackers[-5:]:
+        status, name, detail = problem_of(late.answer())
+        assert (status, name) == (503, "overloaded") and "limits.memory" in detail
+    release.set()
+    assert running.result().body == b"r" * 60_000
+    assert waiting.result().body == b"w" * 60_000
+    for attacker in attackers:
+        attacker.close()
+    wait_until(lambda: metric(berth, "berth_memory_bytes") == 0 and metric(berth, "berth_spool_bytes") == 0)
+    assert berth.post("/", bytes(900_000)).status == 200
+
+
+def test_memory_holds_under_clients_that_do_not_read(gateway, scripted):
+    """What they have not taken goes to spool files; past those, the containers wait, and others' answers go on."""
+    berth = gateway(*[scripted().always(lambda exchange: (reply(bytes(6_000_000)) if exchange.request.target == "/long" else echo)
+                                        (exchange)) for _ in range(2)],
+                    limits_memory="2MiB", limits_body_memory="256KiB", limits_spool="64MiB")
+    deaf = [RawClient(berth.address, receive_buffer=4096).request("GET", "/long") for _ in range(12)]
+    wait_until(lambda: metric(berth, "berth_spool_bytes") > 20_000_000, "spooled answers")
+    wait_until(lambda: metric(berth, "berth_memory_bytes") <= 2 << 20, "what is on its way to the files is there")
+    berth.wait_for_slots(2)
+    for _ in range(5):
+        assert berth.post("/", b"x").body == b"x"
+    for client in deaf[:2]:
+        assert len(client.answer().body) == 6_000_000
+    for client in deaf:
+        client.reset()
+    wait_until(lambda: metric(berth, "berth_memory_bytes") == 0 and metric(berth, "berth_spool_bytes") == 0)
+    berth.wait_for_slots(2)
+
+
+def test_memory_holds_under_heads_that_do_not_end(gateway, scripted):
+    """Parts of heads count, and there is an end to them."""
+    berth = gateway(scripted(), limits_memory="1MiB", limits_body_memory="64KiB", limits_head="60KiB")
+    clients = [RawClient(berth.address).send(b"GET / HTTP/1.1\r\nX: " + b"x" * 50_000) for _ in range(40)]
+    wait_until(lambda: "limit_refusals_total 0" not in berth.metrics(), "a refusal")
+    assert metric(berth, "berth_memory_bytes") <= 1 << 20
+    refused = [problem_of(client.answer()) for client in clients[-3:]]
+    assert {(status, name) for status, name, _ in refused} == {(503, "overloaded")}
+    assert all("limits.memory" in detail for _, _, detail in refused)
+    for client in clients:
+        client.close()
+    wait_until(lambda: metric(berth, "berth_memory_bytes") == 0)
+    assert berth.post("/", b"x").body == b"x"
+
+
+def test_the_longest_head_that_can_be_allowed(gateway, scripted):
+    """limits.head at its most: all of it reaches the container, and a host that is almost as long does, too."""
+    container = scripted()
+    berth = gateway(container, limits_head="64KiB")
+    with RawClient(berth.address) as client:
+        fields = "".join(f"X-{i}: {'v' * 630}\r\n" for i in range(98))
+        assert client.request("GET", "/", head=HOST + fields).answer().status == 200
+        assert sum(name.startswith("X-") and len(value) == 630 for name, value in container.requests[0].head.fields) == 98
+        host = "h" * 64_000
+        assert client.send(f"GET http://{host}/ HTTP/1.1\r\nHost: {host[:100]}\r\n\r\n").answer().status == 200
+        assert container.requests[1]["Host"] == container.requests[1]["X-Forwarded-Host"] == host
+
+
+def test_limits_head_has_a_largest_value(run):
+    result = run("check", "--limits-head", "65KiB")
+    assert result.returncode == 2 and "limits" in result.stderr + result.stdout
+
+
+# ---- descriptors ----
+
+
+def test_descriptors_run_out(started, environment, scripted, tmp_path):
+    """Clients take no descriptor that a slot needs: those past the room are told so, or wait to be accepted."""
+    container = scripted()
+    berth = Berth("serve", cwd=tmp_path, env=environment).containers(container)
+    started.append(berth)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard[1]), hard[1]))
+    berth.command = ["prlimit", "--nofile=256:256", *berth.command]
+    try:
+        berth.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, hard)
+    berth.wait_for_slots(1)
+    crowd = [connect(berth.address) for _ in range(400)]
+    wait_until(lambda: metric(berth, "berth_connections_refused_total") > 0, "refusals")
+    for _ in range(3):
+        container.hang_up()  # each request needs a descriptor of its own
+        crowd[0].sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+        assert crowd[0].recv(1000).startswith(b"HTTP/1.1 200 ")
+    for one in crowd:
+        one.close()
+    wait_until(lambda: metric(berth, "berth_connections") <= 1)
+    assert berth.post("/", b"x").body == b"x"
+    assert [one["failures"] for one in berth.pool()["containers"]] == [0]
+    end(berth)
