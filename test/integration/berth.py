@@ -3,7 +3,8 @@
     with Berth("serve").containers(container).flag("queue-max", 3).start() as berth:
         assert berth.post("/run_model", b"hello").status == 200
 
-Every port is chosen by the kernel; a program is ready when it has said so. BERTH_BUILD names the build directory.
+Every port is chosen by the kernel; a program is ready when it has said so. BERTH_BUILD names the build directory. With
+BERTH_VALGRIND, which names a directory, berth runs under valgrind, and what valgrind finds is written there.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BERTH_BUILD", ROOT / "build")).resolve()
-PATIENCE = 30  # seconds after which a test that waits has failed
+VALGRIND = os.environ.get("BERTH_VALGRIND")
+PATIENCE = 120 if VALGRIND else 30  # seconds after which a test that waits has failed
 
 READY = re.compile(r"^berth: listening on (?P<fronts>.+?)(?:, admin on (?P<admin>\S+))?, (?P<containers>\d+) containers?(?:, \d+ sources?)?$",
                    re.MULTILINE)
@@ -144,11 +146,19 @@ class Program:
         self.stop()
 
 
+def under_valgrind(*command):
+    """The command, or valgrind with it where that is asked for."""
+    if not VALGRIND:
+        return command
+    return ("valgrind", "--quiet", f"--log-file={VALGRIND}/%p", "--leak-check=full", "--show-leak-kinds=definite,possible",
+            "--num-callers=30", *command)
+
+
 class Berth(Program):
     """`berth serve` or `berth up` on ports that the kernel chooses."""
 
     def __init__(self, command, cwd=None, env=None):
-        super().__init__(BUILD / "berth", command, cwd=cwd, env=env)
+        super().__init__(*under_valgrind(BUILD / "berth", command), cwd=cwd, env=env)
         self._flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}
         self._configured = False
 

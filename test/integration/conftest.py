@@ -1,9 +1,22 @@
 """Fixtures: what a test starts with them is ended after it."""
 
+import pathlib
+
 import pytest
 
 import aws
 import berth as programs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def valgrind_has_found_nothing():
+    """At the end of a run with BERTH_VALGRIND: a line in one of its files is an error of the run."""
+    if programs.VALGRIND:
+        pathlib.Path(programs.VALGRIND).mkdir(parents=True, exist_ok=True)
+    yield
+    if programs.VALGRIND:
+        found = [file for file in pathlib.Path(programs.VALGRIND).iterdir() if file.read_text().strip()]
+        assert not found, f"valgrind has found something: {found}"
 
 
 @pytest.fixture
