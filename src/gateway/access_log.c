@@ -57,6 +57,7 @@ void access_log_reopen(struct access_log *log)
 	access_log_flush(log);
 	close(log->fd);
 	log->fd = fd;
+	log->torn = false;
 }
 
 static uint64_t count_lines(const char *bytes, size_t n)

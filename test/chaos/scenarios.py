@@ -280,12 +280,13 @@ def idle(directory, seconds, _seed):
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     n = min(20000, limit - limit // 16 - 200)  # Berth keeps some for its slots and files
     containers = [Container(Machine(), directory / f"record{i}") for i in range(2)]
-    berth = serve(containers)
+    berth = serve(containers, client_timeouts_idle="1h")
     row = tally.Row(f"{n} idle connections")
     alone = Asker(berth.address, "idle-0", 4, seconds).findings()
     before = resident_bytes(berth)
     host, _, port = berth.address.rpartition(":")
-    crowd = [socket.create_connection((host, int(port)), 10) for _ in range(n)]
+    # from several addresses: the kernel's search for a free port grows with those that are taken
+    crowd = [socket.create_connection((host, int(port)), 10, (f"127.0.1.{i // 2000 + 1}", 0)) for i in range(n)]
     there = wait_for_connections(berth, n, 10)
     memory = resident_bytes(berth) - before
     beside = Asker(berth.address, "idle-1", 4, seconds).findings()

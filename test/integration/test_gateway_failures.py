@@ -464,3 +464,47 @@ def test_a_zombie_that_does_not_end_takes_its_container_out(gateway, scripted):
     berth.wait_for_slots(1)
     assert berth.post("/", b"x").body == b"x"
     assert container.in_flight_max == 1
+
+
+# ---- what others do not notice ----
+
+
+def test_a_container_that_always_says_busy_starves_nobody(gateway, scripted):
+    """Its requests go to the other one; it is asked again with growing pauses, and no answer of its is passed on."""
+    busy, idle = scripted().always(reply(b"no", status=503, Berth_Busy="1")), scripted()
+    berth = gateway(busy, idle, busy_status=503, busy_header="Berth-Busy")
+    clients = [Background(lambda number=number: [berth.post("/", b"%d" % number).body for _ in range(10)]) for number in range(6)]
+    for number, client in enumerate(clients):
+        assert client.result() == [b"%d" % number] * 10
+    assert len(idle.requests) == 60
+    assert 1 <= len(busy.requests) < 30
+    assert berth.pool()["queue"]["length"] == 0
+
+
+def test_time_outs_take_a_container_out(gateway, scripted):
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = gateway(container, slots=4, timeouts_first_byte="100ms", health_fall=2)
+    for status in ("free", "down"):
+        assert_problem(berth.post("/", b"x"), 504, "upstream-timeout")
+        assert berth.pool()["containers"][0]["status"] == status
+    assert_problem(berth.post("/", b"x"), 503, "no-container")
+    assert len(container.requests) == 2
+    release.set()
+    berth.wait_for_slots(1)  # they come back one by one
+    wait_until(lambda: berth.post("/", b"x").status == 200 and berth.pool()["slots"]["free"] == 4)
+
+
+def test_retry_always_lets_long_answers_flow(gateway, scripted):
+    """What is longer than retry_buffer, or chunked, is not held back, and so cannot be tried again."""
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000
+    chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    container = scripted().then(close(long)).then(close(chunk)).always(reply(b"next"))
+    berth = gateway(container, retry="always", retry_buffer="64KiB")
+    for beginning in (b"x" * 100, b"abc"):
+        with RawClient(berth.address) as client:
+            client.request("POST", "/", b"x").reader.until(beginning)
+            with pytest.raises(ConnectionError):
+                client.reader.rest()
+    assert berth.post("/", b"x").body == b"next"
+    assert len(container.requests) == 3

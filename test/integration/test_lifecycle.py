@@ -1,0 +1,272 @@
+"""A life of `berth serve` with what happens in one: reloads under load, full disks, an unclean end, signals."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from berth import BUILD, Berth, Program, request, wait_until
+from containers import Background, RawClient, echo, end, gateway, raw, reply, scripted, when  # noqa: F401
+
+
+def write_config(path, *containers, more=""):
+    path.write_text("pools:\n  - name: default\n    containers: [" + ", ".join(f'"{one.address}"' for one in containers) + "]\n" +
+                    more)
+
+
+class Traffic:
+    """Clients that ask without a pause until they are told to stop, and what they were answered."""
+
+    def __init__(self, berth, clients=6):
+        self.berth = berth
+        self.over = threading.Event()
+        self.answers = 0
+        self.clients = [Background(self._ask, number) for number in range(clients)]
+
+    def _ask(self, number):
+        asked = 0
+        with RawClient(self.berth.address) as client:
+            while not self.over.is_set():
+                body = b"%d of %d" % (asked, number)
+                answer = client.request("POST", "/", body).answer()
+                assert (answer.status, answer.body) == (200, body)
+                asked += 1
+                self.answers += 1
+        return asked
+
+    def go_on(self, n=20):
+        """Until so many more were answered."""
+        goal = self.answers + n
+        wait_until(lambda: self.answers >= goal or not any(client.is_alive() for client in self.clients), f"{n} answers")
+
+    def end(self):
+        self.over.set()
+        return [client.result() for client in self.clients]
+
+
+def some_time(exchange):
+    time.sleep(0.002)
+    echo(exchange)
+
+
+# ---- reloads ----
+
+
+def test_containers_come_and_go_under_load(gateway, scripted, tmp_path):
+    """Nobody is lost, and no container runs two requests at once, whichever leaves."""
+    containers = [scripted().always(some_time) for _ in range(3)]
+    config = tmp_path / "fleet.yaml"
+    write_config(config, *containers[:2])
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(2)
+    traffic = Traffic(berth)
+    for i in range(12):
+        write_config(config, *(containers[(i + k) % 3] for k in range(2)))
+        reloads = berth.output.count("the configuration is taken over")
+        berth.signal(signal.SIGHUP)
+        wait_until(lambda: berth.output.count("the configuration is taken over") > reloads)
+        traffic.go_on()
+    assert min(traffic.end()) > 0
+    assert [one.in_flight_max for one in containers] == [1, 1, 1]
+    assert min(len(one.requests) for one in containers) > 10
+    berth.wait_for_slots(2)
+
+
+@pytest.mark.parametrize("bad", ["pols: []\n", "pools:\n  - name: default\n    slots: 0\n", "a: [", ""])
+def test_a_bad_file_under_load(gateway, scripted, tmp_path, bad):
+    """Nothing changes, and the log says why."""
+    container = scripted().always(some_time)
+    config = tmp_path / "fleet.yaml"
+    write_config(config, container)
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(1)
+    traffic = Traffic(berth)
+    traffic.go_on()
+    if bad:
+        config.write_text(bad)
+    else:
+        config.unlink()
+    berth.signal(signal.SIGHUP).wait_for("reload: nothing has changed")
+    assert re.search(rf"^berth: error: reload: .*{re.escape(str(config))}", berth.output, re.MULTILINE)
+    traffic.go_on()
+    traffic.end()
+    assert [one["name"] for one in berth.pool()["containers"]] == ["container1"]
+
+
+def test_the_queue_stays(gateway, scripted, tmp_path):
+    """Those who wait keep their places, with a limit that they would not be let in by any more."""
+    release = threading.Event()
+    container = scripted().then(when(release, echo)).always(echo)
+    config = tmp_path / "fleet.yaml"
+    write_config(config, container)
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(1)
+    clients = []
+    for i in range(5):
+        clients.append(Background(berth.post, "/", b"%d" % i))
+        if i:
+            berth.wait_for_queue(i)
+        else:
+            wait_until(lambda: container.in_flight == 1)
+    write_config(config, container, more="    queue: {max: 1}\n")
+    berth.signal(signal.SIGHUP).wait_for("the configuration is taken over")
+    assert berth.pool()["queue"]["length"] == 4
+    assert berth.post("/", b"late").status == 503
+    release.set()
+    assert [client.result().body for client in clients] == [b"%d" % i for i in range(5)]
+    assert [one.body for one in container.requests] == [b"%d" % i for i in range(5)]
+
+
+# ---- what cannot be written ----
+
+
+def redirected(redirection, environment, tmp_path, *flags):
+    """`berth serve` whose output goes where a shell's redirection says."""
+    return Program("bash", "-c", f'exec "$@" {redirection}', "bash", BUILD / "berth", "serve", "--listen=127.0.0.1:0",
+                   "--admin=127.0.0.1:0", *flags, cwd=tmp_path, env=environment)
+
+
+def addresses(program):
+    found = program.wait_for(r"listening on http://(\S+), admin on (\S+), ")
+    return found[1], found[2]
+
+
+def dropped_lines(admin):
+    return int(re.search(r"^berth_log_lines_dropped_total (\d+)$", request(admin, "GET", "/metrics").text, re.MULTILINE)[1])
+
+
+def test_the_logs_disk_is_full(started, environment, scripted, tmp_path):
+    container = scripted()
+    program = redirected("2>/dev/full", environment, tmp_path, "--containers", container.address)
+    started.append(program)
+    front, admin = addresses(program.start())
+    wait_until(lambda: request(front, "POST", "/", b"x").status == 200)
+    container.then(raw(b"nonsense\r\n\r\n"))
+    assert request(front, "POST", "/", b"x").status == 502  # which the log would tell
+    assert dropped_lines(admin) >= 1
+    assert request(front, "POST", "/", b"x").body == b"x"
+    assert program.signal(signal.SIGTERM).wait() == 0
+
+
+def test_the_access_logs_disk_is_full(gateway, scripted):
+    berth = gateway(scripted(), access_log="/dev/full")
+    for i in range(7):
+        assert berth.post("/", b"%d" % i).body == b"%d" % i
+    wait_until(lambda: dropped_lines(berth.admin) == 7)
+
+
+def test_a_line_of_the_access_log_that_did_not_fit(started, environment, scripted, tmp_path):
+    """It is counted, and the log's other lines are whole. A limit on files' lengths takes the disk's place."""
+    log = tmp_path / "access.log"
+    container = scripted()
+    program = Program("bash", "-c", 'trap "" XFSZ; ulimit -f 1; exec "$@"', "bash", BUILD / "berth", "serve", "--listen=127.0.0.1:0",
+                      "--admin=127.0.0.1:0", "--containers", container.address, "--access-log", log, cwd=tmp_path, env=environment)
+    started.append(program)
+    front, admin = addresses(program.start())
+    wait_until(lambda: request(front, "POST", "/", b"x").status == 200)
+    for _ in range(10):
+        request(front, "POST", "/", b"x")
+    wait_until(lambda: dropped_lines(admin) > 0)
+    assert log.stat().st_size == 1024
+    *lines, torn = log.read_text().split("\n")
+    assert torn and all(json.loads(line)["status"] == 200 for line in lines)
+    log.rename(tmp_path / "old.log")
+    program.signal(signal.SIGUSR1)
+    wait_until(log.exists)
+    request(front, "POST", "/new", b"x")
+    assert json.loads(wait_until(log.read_text).split("\n")[0])["target"] == "/new"
+
+
+def test_a_status_file_whose_directory_goes_and_comes_back(gateway, scripted, tmp_path):
+    directory = tmp_path / "there"
+    directory.mkdir()
+    container = scripted()
+    berth = gateway(container, status_file=directory / "status.json")
+    wait_until(lambda: (directory / "status.json").exists())
+    directory.rename(tmp_path / "gone")
+    assert berth.post("/", b"x").body == b"x"
+    berth.wait_for("cannot write the status file")
+    directory.mkdir()
+    assert berth.post("/", b"x").body == b"x"
+    wait_until(lambda: (directory / "status.json").exists())
+
+
+# ---- an unclean end ----
+
+
+def test_the_start_after_an_unclean_end(started, environment, scripted, tmp_path):
+    """The container is still at a request of the life before: with an idle probe, it gets nothing until it says that it is idle."""
+    release, idle = threading.Event(), threading.Event()
+    idle.set()
+
+    def answer(exchange):
+        if exchange.request.target == "/idle":
+            reply(b"idle" if idle.is_set() else b"at work")(exchange)
+        elif exchange.request.target == "/old":
+            release.wait(20)
+            exchange.close()
+        else:
+            echo(exchange)
+    container = scripted().always(answer)
+
+    def start():
+        berth = Berth("serve", cwd=tmp_path, env=environment).containers(container)
+        berth.flag("idle-probe-path", "/idle").flag("idle-probe-expect", "idle").flag("health-backoff-max", "200ms")
+        started.append(berth)
+        return berth.start()
+    first = start().wait_for_slots(1)
+    old = RawClient(first.address).request("POST", "/old", b"x")
+    wait_until(lambda: ("POST", "/old") in container.seen())
+    idle.clear()
+    first.signal(signal.SIGKILL).wait()
+    old.close()
+    second = start()
+    asked = container.seen().count(("GET", "/idle"))
+    waiting = Background(second.post, "/new", b"y")
+    wait_until(lambda: container.seen().count(("GET", "/idle")) >= asked + 2, "idle probes")
+    assert ("POST", "/new") not in container.seen()
+    release.set()
+    idle.set()
+    first_answer = waiting.result()
+    if first_answer.status != 200:  # between two probes that said no, nothing was up
+        assert first_answer.json["type"] == "urn:berth:problem:no-container"
+        second.wait_for_slots(1)
+        assert second.post("/new", b"y").body == b"y"
+    end(second)
+
+
+# ---- signals ----
+
+
+def test_sigterm_under_load(gateway, scripted):
+    """Everything that was accepted is answered; then the exit code is 0."""
+    container = scripted().always(some_time)
+    berth = gateway(container)
+    clients = [RawClient(berth.address).request("POST", "/", b"%d" % i) for i in range(30)]
+    wait_until(lambda: berth.pool()["queue"]["length"] + len(container.requests) >= 30)
+    berth.signal(signal.SIGTERM)
+    for i, client in enumerate(clients):
+        assert client.answer().body == b"%d" % i
+        assert client.is_closed()
+    assert berth.wait() == 0
+    assert len(container.requests) == 30
+
+
+def test_signals_that_come_in_a_burst(gateway, scripted, tmp_path):
+    """SIGHUP and SIGUSR1 by the hundred, under load."""
+    container = scripted().always(some_time)
+    config = tmp_path / "fleet.yaml"
+    write_config(config, container)
+    berth = gateway(config=config, access_log=tmp_path / "access.log", wait=False)
+    berth.wait_for_slots(1)
+    traffic = Traffic(berth)
+    for _ in range(100):
+        os.kill(berth.process.pid, signal.SIGHUP)
+        os.kill(berth.process.pid, signal.SIGUSR1)
+    traffic.go_on()
+    traffic.end()
+    berth.wait_for_slots(1)
