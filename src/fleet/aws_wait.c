@@ -182,19 +182,19 @@ static void tell_readiness(struct aws_deploy *d, const struct aws_ready *r, cons
 static int fail_late(struct aws_deploy *d, const struct aws_wanted *w, const struct aws_ready *r,
 	const struct aws_expected *e)
 {
-	unsigned minutes = (unsigned)(w->ready_us / S / 60);
+	unsigned long long seconds = w->ready_us / S;
 	if (!r->answered)
 		snprintf(d->why, sizeof d->why,
-			"the front at http://%s has not answered within %u minutes (%.100s): may this "
+			"the front at http://%s has not answered within %llu s (%.100s): may this "
 			"machine reach it "
 			"(--admin-cidr)? --no-wait does not ask, --ready-timeout waits longer",
-			d->front, minutes, r->why);
+			d->front, seconds, r->why);
 	else
 		snprintf(d->why, sizeof d->why,
-			"%u of %u containers are up after %u minutes (%u in all, %u drain): berth status "
+			"%u of %u containers are up after %llu s (%u in all, %u drain): berth status "
 			"tells "
 			"which; --ready-timeout waits longer",
-			aws_count_up(r, e), e->containers, minutes, r->containers, r->draining);
+			aws_count_up(r, e), e->containers, seconds, r->containers, r->draining);
 	return -1;
 }
 

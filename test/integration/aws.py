@@ -3,7 +3,9 @@ can let calls fail as the real one's do."""
 
 import base64
 import collections
+import concurrent.futures
 import contextlib
+import ctypes
 import functools
 import http.client
 import http.server
@@ -176,7 +178,7 @@ class Proxy:
     """Passes calls on to moto. on_call(call, forward) decides what a call is answered with: it returns (status, body), or
     None for no answer at all; forward() makes the call. RunInstances with a token that is known is answered as before."""
 
-    def __init__(self, cloud, address="127.0.0.1"):
+    def __init__(self, cloud, namespace=None):
         self.cloud = cloud
         self.calls = []
         self.on_call = lambda call, forward: forward()
@@ -196,7 +198,10 @@ class Proxy:
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        def listen():
+            return http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+        self._server = namespace.run(listen) if namespace else listen()
         self._server.daemon_threads = True
         self.endpoint = "http://%s:%d" % self._server.server_address[:2]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -258,6 +263,37 @@ class Proxy:
         self._server.server_close()
 
 
+class Namespace:
+    """A network namespace in which addresses are put on loopback. Needs root."""
+
+    def __init__(self):
+        self.name = f"berth-aws-{os.getpid()}"
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        self.execute("ip", "link", "set", "lo", "up")
+
+    def command(self, *words):
+        return ["nsenter", f"--net=/run/netns/{self.name}", *map(str, words)]
+
+    def execute(self, *words):
+        subprocess.run(self.command(*words), check=True)
+
+    def add_address(self, ip):
+        self.execute("ip", "address", "add", f"{ip}/32", "dev", "lo")
+
+    def run(self, function):
+        """Calls function on a thread within the namespace: a socket belongs to the one that it was made in."""
+        def enter():
+            with open(f"/run/netns/{self.name}", "rb") as file:
+                assert ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
+            return function()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            return pool.submit(enter).result()
+
+    def remove(self):
+        subprocess.run(["ip", "netns", "delete", self.name], check=True)
+
+
 def s3_name(handler):
     path, _, query = handler.path.partition("?")
     thing = "Object" if path.strip("/").count("/") else "Bucket"
@@ -289,14 +325,15 @@ class Operator:
     def up(self, *more):
         return run(*self.up_arguments(*more), env=self.environment, cwd=self.directory, patience=120)
 
-    def start_up(self, *more):
+    def start_up(self, *more, namespace=None):
         """Without waiting for its end."""
-        return subprocess.Popen([str(word) for word in [BUILD / "berth", *self.up_arguments(*more)]],
+        words = [str(word) for word in [BUILD / "berth", *self.up_arguments(*more)]]
+        return subprocess.Popen(namespace.command(*words) if namespace else words,
                                 env={**os.environ, **self.environment}, cwd=self.directory, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def down(self):
-        return run("down", *self.common, env=self.environment, cwd=self.directory, patience=120)
+    def down(self, *more):
+        return run("down", *self.common, *more, env=self.environment, cwd=self.directory, patience=120)
 
     def status(self):
         result = run("status", *self.common, "--json", env=self.environment, cwd=self.directory)
