@@ -26,6 +26,7 @@
 static const char *const retry_names[] = { "safe", "always", "never", NULL };
 static const char *const leave_names[] = { "finish", "close", NULL };
 static const char *const job_retry_names[] = { "always", "never", NULL };
+static const char *const io_names[] = { "auto", "epoll", "uring", NULL };
 static const char *const spin_names[] = { "off", "auto", NULL };
 static const char *const half_close_names[] = { "leave", "wait", NULL };
 static const char *const fleet_places[] = { "local", "docker", "aws", NULL };
@@ -101,6 +102,10 @@ static const struct key keys[] = {
 		.doc = "for which a name may have no address before its containers leave" },
 	{ TOP(NUMBER, "discovery.max_containers", sources.containers_max), NUMBER(1, 100000),
 		.doc = "containers that one source may know" },
+	{ TOP(CHOICE, "io", io), .choices = io_names, .arg = "auto|epoll|uring",
+		.doc = "how bytes come in: by epoll, by io_uring (Linux 6.1), or auto: by io_uring where "
+		       "kernel "
+		       "and container allow it" },
 	{ TOP(CHOICE, "spin", spin), .choices = spin_names, .arg = "off|auto",
 		.doc = "auto: while requests wait and a slot is about to become free, polls instead of "
 		       "sleeping, which halves the time that the slot lies idle" },

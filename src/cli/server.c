@@ -26,6 +26,30 @@ bool server_configure(struct server *s, const struct command *cmd, const char *f
 	return false;
 }
 
+/* As the configuration has it. NULL after an error. */
+static struct io *create_loop(const struct command *cmd, enum io_choice choice)
+{
+	struct io *io = choice == IO_EPOLL ? NULL : io_uring_create();
+	const char *why = strerror(errno);
+	if (io) {
+		log_info("io: io_uring receives");
+		return io;
+	}
+	if (choice == IO_URING) {
+		cli_complain(cmd,
+			"io: uring: kernel or container do not allow io_uring (%s); io: auto takes epoll "
+			"then",
+			why);
+		return NULL;
+	}
+	if (choice == IO_AUTO)
+		log_info("io: epoll, for kernel or container do not allow io_uring (%s)", why);
+	io = io_epoll_create();
+	if (!io)
+		cli_complain(cmd, "cannot make an event loop: %s", strerror(errno));
+	return io;
+}
+
 bool server_open(struct server *s, void (*on_signal)(struct signals *s, int signal))
 {
 	char error[SERVER_ERROR];
@@ -35,10 +59,12 @@ bool server_open(struct server *s, void (*on_signal)(struct signals *s, int sign
 	}
 	process_raise_file_limit();
 	signals_block();
-	s->io = io_epoll_create();
-	int r = s->io ? signals_watch(&s->signals, s->io, on_signal) : -errno;
+	s->io = create_loop(s->cmd, s->config->settings.io);
+	if (!s->io)
+		return false;
+	int r = signals_watch(&s->signals, s->io, on_signal);
 	if (r < 0)
-		cli_complain(s->cmd, "cannot make an event loop: %s", strerror(-r));
+		cli_complain(s->cmd, "cannot watch for signals: %s", strerror(-r));
 	s->watches_signals = r == 0;
 	return r == 0;
 }

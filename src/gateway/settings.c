@@ -31,6 +31,7 @@ void settings_default(struct settings *s)
 		.jobs_record_age_us = SEC(86400),
 		.jobs_key_age_us = SEC(86400),
 		.drain_timeout_us = SEC(30),
+		.io = IO_EPOLL,
 		.spin_share = 10,
 		.sources = {
 			.dns_ttl_min_us = SEC(1),

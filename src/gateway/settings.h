@@ -90,6 +90,12 @@ static inline bool pool_names_containers(const struct pool_settings *p)
 	return p->n_containers || p->n_sources;
 }
 
+enum io_choice {
+	IO_AUTO, /* io_uring where it may be used, else epoll */
+	IO_EPOLL,
+	IO_URING, /* or it is an error */
+};
+
 struct settings {
 	struct io_addr *listen; /* at least one, unless sockets were handed over */
 	size_t n_listen;
@@ -126,6 +132,7 @@ struct settings {
 	uint64_t jobs_key_age_us;       /* 1 d: an Idempotency-Key holds so long after the end */
 	uint64_t drain_timeout_us;      /* 30 s */
 	struct source_settings sources;
+	enum io_choice io;     /* epoll */
 	bool spin;             /* false: sleeps whenever there is nothing to do */
 	uint32_t spin_share;   /* 10: % of a core that may be polled away */
 	bool half_close_waits; /* false: a client's FIN after its request means that it has left */

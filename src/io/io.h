@@ -163,6 +163,11 @@ struct io {
 
 /* The level-triggered epoll loop. NULL without memory or descriptors (errno is set). */
 struct io *io_epoll_create(void);
+
+/* The same loop, in which io_uring receives (ring.h). NULL, and errno says why, where the kernel lacks or
+ * forbids what that takes. */
+struct io *io_uring_create(void);
+
 void io_epoll_destroy(struct io *io);
 
 /* Runs turns until io_stop. 0, or -errno when the kernel refuses to go on. */

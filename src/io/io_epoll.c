@@ -2,22 +2,23 @@
  *
  * One receive an event and no probing for EAGAIN: what is left makes the next turn's event. Interest in
  * writing is only registered after a short send. Events of a batch that name a stream which was closed
- * meanwhile are struck out by io_close.
+ * meanwhile are struck out by io_close. With a ring (ring.h), the ring receives, and epoll is one of its
+ * events.
  */
 #include "base/log.h"
 #include "io/io.h"
+#include "io/ring.h"
+#include "io/socket.h"
 #include "io/spool.h"
 #include "io/timer.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,9 +26,7 @@ enum {
 	RECV_BYTES = 64 * 1024,
 	EVENTS = 256,
 	ACCEPTS_PER_EVENT = 64,
-	BACKLOG = 4096,
 	RANDOM_BYTES = 256,           /* as much as one getentropy gives */
-	VANISHED_MS = 30 * 1000,      /* without an acknowledgement of what was sent */
 	ACCEPT_PAUSE_US = 100 * 1000, /* when descriptors have run out */
 	PAUSES = 64,                  /* between two looks, when it polls: a microsecond or two */
 	WALL_US = 1000,               /* between two looks at the calendar's clock */
@@ -42,6 +41,10 @@ enum {
 	UNWATCHED = 16, /* paused and hung up: epoll would report it at every turn */
 };
 
+enum {
+	NOT_IN_EPOLL = 0xff
+}; /* io_stream.interest of one that the ring receives for, and that wants no more */
+
 /* What an epoll event's pointer points at, in its two lowest bits. */
 enum { TAG_STREAM, TAG_LISTENER, TAG_WATCH, TAG_WAKE, TAG_MASK = 3 };
 
@@ -50,6 +53,7 @@ struct io_epoll {
 	int ep, wake_fd;
 	_Atomic(struct io_message *) messages; /* newest first */
 	struct spooler *spooler;               /* owned */
+	struct ring *ring;                     /* owned; NULL: epoll alone */
 	struct epoll_event events[EVENTS];
 	int n_events, at_event;      /* of the batch being delivered */
 	uint64_t wall_again_us;      /* when the calendar's clock is read again */
@@ -112,9 +116,36 @@ static void strike_out(struct io_epoll *e, void *ptr, uintptr_t tag)
 
 /* ---- streams ---- */
 
+/* With a ring, epoll only has the streams that want something else than to receive. */
+static int update_with_ring(struct io_epoll *e, struct io_stream *s)
+{
+	bool receives = !(s->flags & (PAUSED | SAW_EOF | CONNECTING));
+	uint32_t had = s->flags & UNWATCHED ? NOT_IN_EPOLL : s->interest;
+	uint32_t want = s->flags & (WANTS_ROOM | CONNECTING) ? EPOLLOUT : receives ? NOT_IN_EPOLL : 0;
+	int r = 0;
+	if (receives)
+		r = ring_receive(e->ring, s);
+	else
+		ring_pause(e->ring, s);
+	if (r < 0 || want == had || (s->flags & UNWATCHED && s->flags & PAUSED))
+		return r;
+	s->flags &= (uint8_t)~UNWATCHED;
+	s->interest = (uint8_t)want;
+	return ctl(e,
+		want == NOT_IN_EPOLL          ? EPOLL_CTL_DEL
+			: had == NOT_IN_EPOLL ? EPOLL_CTL_ADD
+					      : EPOLL_CTL_MOD,
+		s->fd, want, s, TAG_STREAM);
+}
+
 static void update_interest(struct io_epoll *e, struct io_stream *s)
 {
 	uint32_t want = 0;
+	if (e->ring) {
+		int r = update_with_ring(e, s);
+		CHECK(r == 0 || r == -ENOENT || r == -ENOMEM);
+		return;
+	}
 	if (!(s->flags & (PAUSED | SAW_EOF | CONNECTING)))
 		want |= EPOLLIN;
 	if (s->flags & (WANTS_ROOM | CONNECTING))
@@ -131,8 +162,8 @@ static int start_stream(struct io_epoll *e, struct io_stream *s, int fd, uint8_t
 {
 	s->fd = fd;
 	s->flags = flags;
-	s->interest = flags & CONNECTING ? EPOLLOUT : EPOLLIN;
-	int r = ctl(e, EPOLL_CTL_ADD, fd, s->interest, s, TAG_STREAM);
+	s->interest = e->ring ? NOT_IN_EPOLL : flags & CONNECTING ? EPOLLOUT : EPOLLIN;
+	int r = e->ring ? update_with_ring(e, s) : ctl(e, EPOLL_CTL_ADD, fd, s->interest, s, TAG_STREAM);
 	if (r < 0) {
 		close(fd);
 		s->fd = -1;
@@ -148,34 +179,11 @@ static int epoll_accept(struct io *io, struct io_listener *l, struct io_stream *
 	return start_stream(self(io), s, fd, 0);
 }
 
-/* Without delay; and a peer that has vanished while nothing is on its way to it is missed after half a
- * minute, as io.h says. */
-static void set_tcp_options(int fd)
-{
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){ 15 }, sizeof(int));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &(int){ 5 }, sizeof(int));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){ 3 }, sizeof(int));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
-}
-
 static int epoll_connect(struct io *io, struct io_stream *s, const struct io_addr *addr)
 {
+	int fd = socket_connect(addr);
 	s->fd = -1;
-	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (addr->sa.sa_family != AF_UNIX) {
-		set_tcp_options(fd);
-		/* not for clients: it would also end those that have not read for so long */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &(unsigned){ VANISHED_MS }, sizeof(int));
-	}
-	if (connect(fd, &addr->sa, addr->len) && errno != EINPROGRESS) {
-		int err = errno == EAGAIN ? ECONNREFUSED : errno; /* a unix socket whose backlog is full */
-		close(fd);
-		return -err;
-	}
-	return start_stream(self(io), s, fd, CONNECTING);
+	return fd < 0 ? fd : start_stream(self(io), s, fd, CONNECTING);
 }
 
 static ssize_t epoll_send(struct io *io, struct io_stream *s, const struct iovec *iov, int n)
@@ -213,6 +221,15 @@ static void epoll_shutdown(struct io *io, struct io_stream *s)
 	(void)shutdown(s->fd, SHUT_WR);
 }
 
+/* By itself, it would stay in epoll as long as a child that has yet to exec holds a copy. */
+static void stop_watching(struct io_epoll *e, struct io_stream *s)
+{
+	if (e->ring)
+		ring_forget(e->ring, s);
+	if (s->interest != NOT_IN_EPOLL)
+		(void)ctl(e, EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM);
+}
+
 static void epoll_close(struct io *io, struct io_stream *s, bool reset)
 {
 	if (s->fd < 0)
@@ -220,8 +237,7 @@ static void epoll_close(struct io *io, struct io_stream *s, bool reset)
 	if (reset)
 		(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
 			sizeof(struct linger));
-	/* by itself, it would stay in epoll as long as a child that has yet to exec holds a copy */
-	(void)ctl(self(io), EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM);
+	stop_watching(self(io), s);
 	close(s->fd);
 	s->fd = -1;
 	strike_out(self(io), s, TAG_STREAM);
@@ -230,7 +246,7 @@ static void epoll_close(struct io *io, struct io_stream *s, bool reset)
 /* Nothing comes after it: epoll would report it at every turn. */
 static void report_error(struct io_epoll *e, struct io_stream *s, int err)
 {
-	(void)ctl(e, EPOLL_CTL_DEL, s->fd, 0, s, TAG_STREAM);
+	stop_watching(e, s);
 	s->ops->on_error(s, -err);
 }
 
@@ -256,15 +272,20 @@ static void stream_connected(struct io_epoll *e, struct io_stream *s)
 	s->ops->on_connect(s);
 }
 
+static void stream_ended(struct io_epoll *e, struct io_stream *s)
+{
+	s->flags |= SAW_EOF;
+	update_interest(e, s);
+	s->ops->on_eof(s);
+}
+
 static void stream_receive(struct io_epoll *e, struct io_stream *s)
 {
 	ssize_t n = recv(s->fd, e->recv_buf, sizeof e->recv_buf, 0);
 	if (n > 0) {
 		s->ops->on_recv(s, e->recv_buf, (size_t)n);
 	} else if (n == 0) {
-		s->flags |= SAW_EOF;
-		update_interest(e, s);
-		s->ops->on_eof(s);
+		stream_ended(e, s);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		stream_failed(e, s, errno);
 	}
@@ -292,9 +313,12 @@ static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t event
 			return; /* closed, or connected anew */
 		update_interest(e, s);
 	}
-	if ((events & EPOLLIN) && !(s->flags & (PAUSED | SAW_EOF)))
-		stream_receive(e, s);
-	else if (events & EPOLLERR)
+	if (!(s->flags & (PAUSED | SAW_EOF))) {
+		if ((events & EPOLLIN) && !e->ring)
+			stream_receive(e, s);
+		else if ((events & EPOLLERR) && !e->ring) /* the ring reports it, after what came before it */
+			stream_failed(e, s, ECONNRESET);
+	} else if (events & EPOLLERR)
 		stream_failed(e, s, ECONNRESET);
 	else if ((events & EPOLLHUP) && (s->flags & SAW_EOF))
 		stream_failed(e, s, EPIPE);
@@ -311,38 +335,13 @@ static int epoll_listen_fd(struct io *io, struct io_listener *l, int fd)
 	return ctl(self(io), EPOLL_CTL_ADD, fd, EPOLLIN, l, TAG_LISTENER);
 }
 
-/* A socket file that refuses connections is a leftover of a process that is gone. */
-static void remove_stale_socket(const struct io_addr *addr)
-{
-	struct stat st;
-	if (lstat(addr->un.sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, &addr->sa, addr->len) && errno == ECONNREFUSED)
-		unlink(addr->un.sun_path);
-	close(fd);
-}
-
 static int epoll_listen(struct io *io, struct io_listener *l, const struct io_addr *addr)
 {
+	int fd = socket_listen(addr);
 	l->fd = -1;
-	if (addr->sa.sa_family == AF_UNIX)
-		remove_stale_socket(addr);
-	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-	if (addr->sa.sa_family != AF_UNIX)
-		set_tcp_options(fd); /* inherited by what is accepted */
-	if (addr->sa.sa_family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 0 }, sizeof(int));
-	int r = 0;
-	if (bind(fd, &addr->sa, addr->len) || listen(fd, BACKLOG))
-		r = -errno;
-	if (r == 0)
-		r = epoll_listen_fd(io, l, fd);
+		return fd;
+	int r = epoll_listen_fd(io, l, fd);
 	if (r < 0) {
 		close(fd);
 		l->fd = -1;
@@ -561,6 +560,20 @@ struct io *io_epoll_create(void)
 	return &e->io;
 }
 
+struct io *io_uring_create(void)
+{
+	struct io *io = io_epoll_create();
+	if (!io)
+		return NULL;
+	self(io)->ring = ring_create(self(io)->ep);
+	if (self(io)->ring)
+		return io;
+	int err = errno;
+	io_epoll_destroy(io);
+	errno = err;
+	return NULL;
+}
+
 void io_epoll_destroy(struct io *io)
 {
 	if (!io)
@@ -568,6 +581,7 @@ void io_epoll_destroy(struct io *io)
 	struct io_epoll *e = self(io);
 	spooler_destroy(e->spooler);
 	wheel_destroy(io->wheel);
+	ring_destroy(e->ring);
 	if (e->ep >= 0)
 		close(e->ep);
 	if (e->wake_fd >= 0)
@@ -585,30 +599,55 @@ static int timeout_ms(const struct io *io, uint64_t next_us)
 	return ms > 60000 ? 60000 : (int)ms;
 }
 
-/* Sleeps until the polling begins, unless something comes before. */
-static int sleep_until(struct io_epoll *e, uint64_t from_us)
+/* ---- waiting ---- */
+
+static int note_events(struct io_epoll *e, int n)
 {
-	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
-	if (from_us <= now_us)
+	e->n_events = n > 0 ? n : 0;
+	return n < 0 && errno != EINTR ? -errno : 0;
+}
+
+static bool has_events(const struct io_epoll *e)
+{
+	return e->n_events || (e->ring && ring_is_ready(e->ring));
+}
+
+static int sleep_ms(struct io_epoll *e, int ms)
+{
+	if (e->ring)
+		return ring_wait(e->ring, ms < 0 ? UINT64_MAX : (uint64_t)ms * 1000000);
+	return note_events(e, epoll_wait(e->ep, e->events, EVENTS, ms));
+}
+
+static int sleep_us(struct io_epoll *e, uint64_t us)
+{
+	struct timespec t = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000) };
+	if (e->ring)
+		return ring_wait(e->ring, us * 1000);
+	return note_events(e, epoll_pwait2(e->ep, e->events, EVENTS, &t, NULL));
+}
+
+/* The ring shows without a system call whether something has come. */
+static int look(struct io_epoll *e)
+{
+	if (e->ring && !ring_is_ready(e->ring))
 		return 0;
-	struct timespec t = { .tv_sec = (time_t)((from_us - now_us) / 1000000),
-		.tv_nsec = (long)((from_us - now_us) % 1000000 * 1000) };
-	return epoll_pwait2(e->ep, e->events, EVENTS, &t, NULL);
+	return sleep_ms(e, 0);
 }
 
 static int poll_until(struct io_epoll *e, uint64_t until_us)
 {
 	uint64_t begin_us = clock_us(CLOCK_MONOTONIC), now_us = begin_us;
-	int n = 0;
-	while (n == 0 && now_us < until_us) {
-		n = epoll_wait(e->ep, e->events, EVENTS, 0);
-		for (int i = 0; n == 0 && i < PAUSES; i++)
+	int r = sleep_ms(e, 0);
+	while (r == 0 && !has_events(e) && now_us < until_us) {
+		for (int i = 0; i < PAUSES; i++)
 			cpu_pause();
+		r = look(e);
 		now_us = clock_us(CLOCK_MONOTONIC);
 	}
 	e->io.polled.us += now_us - begin_us;
-	e->io.polled.hits += n > 0;
-	return n;
+	e->io.polled.hits += has_events(e);
+	return r;
 }
 
 static int wait_for_events(struct io_epoll *e)
@@ -616,10 +655,17 @@ static int wait_for_events(struct io_epoll *e)
 	struct io *io = &e->io;
 	uint64_t next_us = wheel_next_us(io->wheel);
 	if (io->poll_until_us == 0 || io->poll_from_us >= next_us)
-		return epoll_wait(e->ep, e->events, EVENTS, timeout_ms(io, next_us));
-	int n = sleep_until(e, io->poll_from_us);
-	return n ? n : poll_until(e, io->poll_until_us < next_us ? io->poll_until_us : next_us);
+		return sleep_ms(e, timeout_ms(io, next_us));
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+	if (io->poll_from_us > now_us) {
+		int r = sleep_us(e, io->poll_from_us - now_us);
+		if (r < 0 || has_events(e))
+			return r;
+	}
+	return poll_until(e, io->poll_until_us < next_us ? io->poll_until_us : next_us);
 }
+
+/* ---- turns ---- */
 
 static void deliver(struct io_epoll *e, struct epoll_event *ev)
 {
@@ -645,19 +691,48 @@ static void deliver(struct io_epoll *e, struct epoll_event *ev)
 	}
 }
 
+static void deliver_all(struct io_epoll *e)
+{
+	for (e->at_event = 0; e->at_event < e->n_events; e->at_event++)
+		deliver(e, &e->events[e->at_event]);
+	e->n_events = 0;
+}
+
+static void deliver_from_ring(struct io_epoll *e)
+{
+	struct ring_event ev;
+	while (ring_next(e->ring, &ev)) {
+		switch (ev.what) {
+		case RING_BYTES:
+			ev.s->ops->on_recv(ev.s, ev.bytes, (size_t)ev.n);
+			break;
+		case RING_EOF:
+			stream_ended(e, ev.s);
+			break;
+		case RING_ERROR:
+			report_error(e, ev.s, (int)-ev.n);
+			break;
+		case RING_EPOLL:
+			(void)note_events(e, epoll_wait(e->ep, e->events, EVENTS, 0));
+			deliver_all(e);
+			break;
+		}
+	}
+}
+
 int io_epoll_run(struct io *io)
 {
 	struct io_epoll *e = self(io);
 	io->stopped = false;
 	while (!io->stopped) {
-		int n = wait_for_events(e);
-		if (n < 0 && errno != EINTR)
-			return -errno;
+		int r = wait_for_events(e);
+		if (r < 0)
+			return r;
 		read_clocks(e);
-		e->n_events = n > 0 ? n : 0;
-		for (e->at_event = 0; e->at_event < e->n_events; e->at_event++)
-			deliver(e, &e->events[e->at_event]);
-		e->n_events = 0;
+		if (e->ring)
+			deliver_from_ring(e);
+		else
+			deliver_all(e);
 		wheel_expire(io);
 		if (io->on_turn_end)
 			io->on_turn_end(io);

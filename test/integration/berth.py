@@ -159,7 +159,7 @@ class Berth(Program):
 
     def __init__(self, command, cwd=None, env=None):
         super().__init__(*under_valgrind(BUILD / "berth", command), cwd=cwd, env=env)
-        self._flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}
+        self._flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "io": os.environ.get("BERTH_IO")}
         self._configured = False
 
     def flag(self, name, value=True):

@@ -15,6 +15,9 @@
 
 enum { PATIENCE_US = 20 * 1000 * 1000, QUIET_US = 15 * 1000, ROOM = 1 << 16 };
 
+/* All tests run with either loop. */
+static struct io *(*create_loop)(void) = io_epoll_create;
+
 /* ---- a loop, a listener, and what its streams have seen ---- */
 
 struct end {
@@ -145,7 +148,7 @@ static const struct io_listener_ops listener_ops = { on_connection };
 
 static void net_open(struct net *n)
 {
-	*n = (struct net){ .io = io_epoll_create(), .patience.on_timer = on_patience };
+	*n = (struct net){ .io = create_loop(), .patience.on_timer = on_patience };
 	assert_non_null(n->io);
 	n->io->user = n;
 	n->io->on_turn_end = on_turn_end;
@@ -412,6 +415,7 @@ static void on_long_recv(struct io_stream *s, const char *bytes, size_t n)
 	}
 	long_received += n;
 	end_of(s)->got += n;
+	note(end_of(s));
 }
 
 static const struct io_stream_ops long_ops = { on_long_recv, on_eof, on_error, on_writable, on_connect };
@@ -450,6 +454,48 @@ static void test_short_sends(void **state)
 }
 
 /* ---- pauses ---- */
+
+static struct io_timer resume_timer;
+static struct end *to_resume;
+
+static void on_resume(struct io_timer *t)
+{
+	io_recv_pause(to_resume->io, &to_resume->stream, false);
+}
+
+static void pause_for_a_while(struct end *e)
+{
+	io_recv_pause(e->io, &e->stream, true);
+	to_resume = e;
+	io_timer_set(e->io, &resume_timer, e->io->now_us + 1);
+}
+
+/* With a pause after each piece nothing is lost, and all comes in its order. */
+static void test_pauses_in_a_long_transfer(void **state)
+{
+	char *bytes = malloc(LONG_BYTES);
+	assert_non_null(bytes);
+	for (size_t i = 0; i < LONG_BYTES; i++)
+		bytes[i] = byte_at(i);
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		struct pair p;
+		pair_open(&p, both[i]);
+		long_received = 0;
+		sending = (struct long_send){ .bytes = bytes };
+		resume_timer.on_timer = on_resume;
+		p.server->stream.ops = &long_ops;
+		p.server->on_event = pause_for_a_while;
+		p.client->on_event = go_on_sending;
+		go_on_sending(p.client);
+		run_until(&p.net, &p.server->got, LONG_BYTES);
+		io_shutdown(p.net.io, &p.client->stream);
+		run_until(&p.net, &p.server->eofs, 1);
+		assert_int_equal(p.server->got, LONG_BYTES);
+		io_timer_stop(p.net.io, &resume_timer);
+		pair_close(&p);
+	}
+	free(bytes);
+}
 
 static void test_pause(void **state)
 {
@@ -1052,6 +1098,30 @@ static void test_timer(void **state)
 	net_close(&n);
 }
 
+/* While it polls, events come and timers fire as when it sleeps; and it counts what it polls. */
+static void test_polling(void **state)
+{
+	struct pair p;
+	pair_open(&p, "127.0.0.1:0");
+	struct io *io = p.net.io;
+	struct alarm_clock a = { .timer.on_timer = on_alarm, .io = io };
+	io->poll_from_us = 1;
+	io->poll_until_us = io->now_us + PATIENCE_US;
+	send_text(p.client, "hello");
+	run_until(&p.net, &p.server->got, 5);
+	assert_int_equal(io->polled.hits, 1);
+	io_timer_set(io, &a.timer, io->now_us + 3000);
+	run_until(&p.net, &a.rang, 1);
+	assert_true(io->polled.us > 0);
+	assert_int_equal(io->polled.hits, 1);
+	io->poll_from_us = io->now_us + 2000; /* first it sleeps, and is woken by what comes */
+	send_text(p.client, "again");
+	run_until(&p.net, &p.server->got, 10);
+	assert_int_equal(io->polled.hits, 1);
+	io->poll_until_us = 0;
+	pair_close(&p);
+}
+
 static void test_random(void **state)
 {
 	struct net n;
@@ -1082,6 +1152,7 @@ int main(void)
 		cmocka_unit_test(test_send_to_nobody),
 		cmocka_unit_test(test_short_sends),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_pauses_in_a_long_transfer),
 		cmocka_unit_test(test_peer_closes_during_a_pause),
 		cmocka_unit_test(test_errors_come_during_a_pause),
 		cmocka_unit_test(test_pause_within_on_recv),
@@ -1105,7 +1176,16 @@ int main(void)
 		cmocka_unit_test(test_unwatch_another_of_the_batch),
 		cmocka_unit_test(test_offload),
 		cmocka_unit_test(test_timer),
+		cmocka_unit_test(test_polling),
 		cmocka_unit_test(test_random),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("epoll", tests, NULL, NULL);
+	struct io *io = io_uring_create();
+	if (!io) {
+		printf("io_uring is not to be had here: %s\n", strerror(errno));
+		return failed;
+	}
+	io_epoll_destroy(io);
+	create_loop = io_uring_create;
+	return failed + cmocka_run_group_tests_name("io_uring", tests, NULL, NULL);
 }
