@@ -14,11 +14,19 @@ static bool is_over(void *user)
 	return interrupt_came();
 }
 
-static bool open_and_look(const struct command *cmd, const struct config *config, struct docker *d)
+/* False after a complaint, with the exit code. */
+static bool open_and_look(
+	const struct command *cmd, const struct config *config, struct docker *d, int *ret_code)
 {
 	interrupt_watch();
-	if (docker_open(d, &config->fleet, is_over, NULL) && docker_look(d))
-		return true;
+	*ret_code = EXIT_SETUP;
+	if (docker_open(d, &config->fleet, is_over, NULL)) {
+		*ret_code = EXIT_JOB;
+		if (docker_look(d)) {
+			*ret_code = EXIT_DONE;
+			return true;
+		}
+	}
 	cli_complain(cmd, "%s", d->error);
 	docker_close(d);
 	return false;
@@ -71,9 +79,9 @@ int docker_deployment_status(
 	const struct command *cmd, struct config *config, const struct deployment_options *options)
 {
 	struct docker d;
-	int code = EXIT_DONE;
-	if (!open_and_look(cmd, config, &d))
-		return EXIT_JOB;
+	int code;
+	if (!open_and_look(cmd, config, &d, &code))
+		return code;
 	if (d.n == 0) {
 		cli_complain(cmd, "no fleet \"%s\" on the Docker Engine at %s", config->fleet.name,
 			d.engine.where);
@@ -112,9 +120,9 @@ int docker_deployment_down(
 	const struct command *cmd, struct config *config, const struct deployment_options *options)
 {
 	struct docker d;
-	int code = EXIT_DONE;
-	if (!open_and_look(cmd, config, &d))
-		return EXIT_JOB;
+	int code;
+	if (!open_and_look(cmd, config, &d, &code))
+		return code;
 	size_t n = d.n, orchestrators = docker_orchestrator(&d) != NULL;
 	bool network = d.network_id[0], volume = d.has_volume;
 	if (!n && !network && !volume) {

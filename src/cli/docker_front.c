@@ -207,6 +207,16 @@ static bool locate(struct docker_up *u)
 	return find_front(u);
 }
 
+static bool complain_of_port(struct docker_up *u)
+{
+	char *error = u->docker.error;
+	bool taken = strstr(error, "already allocated") || strstr(error, "already in use");
+	size_t n = strlen(error);
+	if (taken)
+		snprintf(error + n, sizeof u->docker.error - n, ": listen names another address");
+	return docker_up_complain(u);
+}
+
 bool docker_up_orchestrator(struct docker_up *u)
 {
 	struct docker *d = &u->docker;
@@ -223,7 +233,7 @@ bool docker_up_orchestrator(struct docker_up *u)
 		ok = create(u, s, config, spec);
 	free(config);
 	if (ok && !(right && !strcmp(there->state, "running")))
-		ok = docker_start_orchestrator(d) || docker_up_complain(u);
+		ok = docker_start_orchestrator(d) || complain_of_port(u);
 	return ok && locate(u);
 }
 

@@ -281,17 +281,19 @@ static void take_ended(struct run *r)
 	}
 }
 
+/* Streams. Other calls come to their end soon, and what the engine has begun, it does in any case: better
+ * that it is known. */
 static void give_up(struct run *r)
 {
 	for (size_t i = 0; i < ENGINE_AT_ONCE; i++) {
 		struct transfer *t = &r->transfers[i];
-		if (!t->call)
+		if (!t->call || !t->call->on_line)
 			continue;
 		fail(t->call, "interrupted");
 		t->call->status = 0;
 		transfer_finish(t, r->multi);
+		r->running--;
 	}
-	r->running = 0;
 }
 
 bool engine_run(struct engine *e, struct engine_call *calls, size_t n)

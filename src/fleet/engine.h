@@ -22,7 +22,8 @@ struct engine {
 	char where[ENGINE_WHERE];  /* for people: "/var/run/docker.sock", "10.0.0.7:2375" */
 	char socket[ENGINE_WHERE]; /* "": TCP */
 	char base[ENGINE_WHERE];   /* "http://localhost/v1.41" */
-	/* Looked at every 100 ms while a call runs: true gives up all that run. NULL: never. */
+	/* Looked at every 100 ms while a call runs: true gives up streams, and no other call begins. NULL:
+	 * never. */
 	bool (*is_over)(void *user);
 	void *user;
 };

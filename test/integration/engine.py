@@ -1,0 +1,109 @@
+"""A Docker Engine of the test's own (tools/dockerd), and its API, spoken to without Berth's own client."""
+
+import http.client
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+
+from berth import BUILD, PATIENCE, ROOT, Program
+
+DOCKERD = ROOT / "tools" / "dockerd"
+START_PATIENCE = 120  # a fleet of containers on a busy machine
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=START_PATIENCE)
+        self._path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Engine:
+    """A Docker Engine in a network namespace of its own."""
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="berth-docker-")
+        self.path = os.path.join(self.directory, "engine")
+        result = subprocess.run([DOCKERD, "up", self.path], capture_output=True, text=True, check=False)
+        self.trouble = result.stderr.strip() if result.returncode else None
+        self.env = {"DOCKER_HOST": f"unix://{self.path}/docker.sock"}
+
+    def stop(self):
+        subprocess.run([DOCKERD, "down", self.path], check=self.trouble is None, capture_output=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def request(self, method, path, body=None, content_type="application/json"):
+        """(status, body) of a call; a body that is JSON is read, lines of JSON stay text."""
+        connection = UnixConnection(f"{self.path}/docker.sock")
+        if isinstance(body, dict):
+            body = json.dumps(body)
+        connection.request(method, path, body, {"Content-Type": content_type} if body is not None else {})
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+        connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text
+
+    def get(self, path):
+        status, answer = self.request("GET", path)
+        assert status == 200, answer
+        return answer
+
+    def post(self, path, body=None):
+        status, answer = self.request("POST", path, body)
+        assert status < 300 or status == 304, answer
+        return answer
+
+    def containers(self, fleet="default", role="container"):
+        """{name: what the engine says of it}, of all states."""
+        label = json.dumps({"label": [f"berth.fleet={fleet}", f"berth.role={role}"]})
+        found = self.get("/containers/json?all=true&filters=" + label.replace('"', "%22").replace(" ", ""))
+        return {one["Names"][0].removeprefix(f"/berth-{fleet}-"): one for one in found}
+
+    def left_of(self, fleet="default"):
+        """What there is of a fleet: containers, networks, volumes."""
+        label = "?all=true&filters=%7B%22label%22%3A%5B%22berth.fleet%3D" + fleet + "%22%5D%7D"
+        volumes = self.get("/volumes" + label.replace("all=true&", ""))["Volumes"] or []
+        return ([one["Names"][0] for one in self.get("/containers/json" + label)]
+                + [one["Name"] for one in self.get("/networks" + label.replace("all=true&", ""))]
+                + [one["Name"] for one in volumes])
+
+    def build(self, tag, files, dockerfile):
+        """An image of these files ({name: (bytes, mode)}), by the engine's own builder."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, (content, mode) in {**files, "Dockerfile": (dockerfile.encode(), 0o644)}.items():
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), mode
+                tar.addfile(entry, io.BytesIO(content))
+        status, answer = self.request("POST", f"/build?t={tag}", buffer.getvalue(), "application/x-tar")
+        assert status == 200 and "errorDetail" not in str(answer), answer
+
+    def run(self, *command, env=None, patience=START_PATIENCE, **options):
+        """A program where the published ports are; the result has returncode, stdout and stderr."""
+        return subprocess.run([DOCKERD, "run", self.path, *map(str, command)], env={**os.environ, **self.env, **(env or {})},
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience, check=False,
+                              **options)
+
+    def program(self, *command, env=None, cwd=None):
+        """Likewise, one that runs beside the test."""
+        return Program(DOCKERD, "run", self.path, *command, env={**self.env, **(env or {})}, cwd=cwd)
+
+    def readyz(self, address):
+        """What a front says of its containers."""
+        result = self.run("curl", "-s", "--max-time", PATIENCE, f"http://{address}/berth/readyz")
+        return json.loads(result.stdout) if result.stdout else {}
+
+    def berth(self, *arguments, env=None, cwd=None):
+        return self.run(BUILD / "berth", *arguments, env=env, cwd=cwd)

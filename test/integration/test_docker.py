@@ -1,0 +1,352 @@
+"""berth up, status and down on a real Docker Engine, in a network namespace of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from berth import BUILD, READY, ROOT, wait_until
+from engine import START_PATIENCE, Engine
+
+MODEL = ["--model", ROOT / "models" / "spam"]
+
+
+@pytest.fixture(scope="module")
+def engine():
+    one = Engine()
+    if one.trouble:
+        one.stop()
+        pytest.skip(f"no Docker Engine: {one.trouble}")
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def docker(engine, environment, tmp_path):
+    """docker("up", …) runs a command to its end, on Docker; what a test leaves is removed after it."""
+    fleets = set()
+
+    def go(command, *arguments, on="docker"):
+        fleets.add(arguments[arguments.index("--name") + 1] if "--name" in arguments else "default")
+        more = ["--listen", "127.0.0.1:0", *MODEL] if command == "up" and "--listen" not in arguments else []
+        return engine.berth(command, "--on", on, *more, *arguments, env=environment, cwd=tmp_path)
+    yield go
+    for fleet in fleets:
+        engine.berth("down", "--on", "docker", "--name", fleet, env=environment, cwd=tmp_path)
+        assert engine.left_of(fleet) == []
+
+
+def front_of(result):
+    """Where a fleet that is up says that it answers."""
+    assert result.returncode == 0, result.stderr
+    return READY.search(result.stdout)["fronts"].removeprefix("http://")
+
+
+def identities(engine, fleet="default"):
+    """What changes when a container is made anew or started again."""
+    found = {**engine.containers(fleet), **engine.containers(fleet, "orchestrator")}
+    return {name: engine.get(f"/containers/{one['Id']}/json")["State"]["StartedAt"] for name, one in found.items()}
+
+
+def wait_until_up(engine, front, n):
+    wait_until(lambda: engine.readyz(front).get("up") == n, f"{n} containers that are up", START_PATIENCE)
+
+
+def load(engine, front, environment, *arguments):
+    result = engine.berth("load", "--url", f"http://{front}/new_request", "--wait", *arguments, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+# ---- a fleet's life ----
+
+
+def test_a_fleet_comes_up_serves_heals_grows_shrinks_and_goes(engine, docker, environment):
+    up = docker("up", "--workers", 4, "--containers", 2)
+    front = front_of(up)
+    assert "8/8 containers ready\n" in up.stdout
+    assert {one["State"] for one in engine.containers().values()} == {"running"}
+    load(engine, front, environment, "--requests", 100, "--clients", 5)
+
+    before = identities(engine)
+    assert len(before) == 9
+    assert front_of(docker("up", "--workers", 4, "--containers", 2)) == front
+    assert identities(engine) == before
+
+    engine.post(f"/containers/{engine.containers()['container3']['Id']}/kill")
+    wait_until(lambda: engine.readyz(front)["up"] == 7, "the killed container is down")
+    engine.post(f"/containers/{engine.containers()['container3']['Id']}/start")
+    wait_until_up(engine, front, 8)
+    engine.request("DELETE", f"/containers/{engine.containers()['container5']['Id']}?force=true")
+    engine.post(f"/containers/{engine.containers()['container6']['Id']}/kill")
+    assert front_of(docker("up", "--workers", 4, "--containers", 2)) == front
+    after = identities(engine)
+    assert {name for name in before if before[name] != after[name]} == {"container3", "container5", "container6"}
+
+    assert front_of(docker("up", "--workers", 6, "--containers", 2)) == front
+    report = engine.readyz(front)
+    assert (report["containers"], report["up"], report["draining"]) == (12, 12, 0)
+    assert {k: v for k, v in identities(engine).items() if k in after} == after
+
+    traffic = engine.program(BUILD / "berth", "load", "--url", f"http://{front}/run_model", "--sync", "--requests", 4000,
+                             "--clients", 16, env=environment).start()
+    assert front_of(docker("up", "--workers", 2, "--containers", 2)) == front
+    assert traffic.wait(START_PATIENCE) == 0, traffic.output
+    assert sorted(engine.containers()) == ["container1", "container2", "container3", "container4"]
+    assert engine.readyz(front)["containers"] == 4
+
+    down = docker("down")
+    assert down.returncode == 0
+    assert down.stdout == ('berth: the fleet "default" is down: removed 4 containers, the orchestrator, the network, '
+                           'the volume\n')
+    assert engine.left_of() == []
+    again = docker("down")
+    assert again.returncode == 0
+    assert again.stdout.startswith('berth: nothing is left of the fleet "default" on the Docker Engine at ')
+
+
+def test_what_differs_is_replaced_worker_by_worker_while_requests_run(engine, docker, environment):
+    front = front_of(docker("up", "--workers", 2, "--containers", 1))
+    before = identities(engine)
+    traffic = engine.program(BUILD / "berth", "load", "--url", f"http://{front}/run_model", "--sync", "--requests", 2000,
+                             "--clients", 4, env=environment).start()
+    assert front_of(docker("up", "--workers", 2, "--containers", 1, "--delay-ms", 1)) == front
+    assert traffic.wait(START_PATIENCE) == 0, traffic.output
+    after = identities(engine)
+    assert after["orchestrator"] == before["orchestrator"]
+    assert after["container1"] != before["container1"] and after["container2"] != before["container2"]
+
+
+def test_containers_are_confined(engine, docker):
+    docker("up", "--workers", 1, "--containers", 1, "--memory", "256MiB", "--cpu-percent", 50, "--pids", 64)
+    worker = engine.get(f"/containers/{engine.containers()['container1']['Id']}/json")
+    queue = engine.get(f"/containers/{engine.containers(role='orchestrator')['orchestrator']['Id']}/json")
+    host = worker["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"], host["NanoCpus"], host["PidsLimit"]) == (
+        256 << 20, 256 << 20, 500_000_000, 64)
+    for one in (worker, queue):
+        assert one["HostConfig"]["ReadonlyRootfs"] is True
+        assert one["HostConfig"]["CapDrop"] == ["ALL"] and not one["HostConfig"]["CapAdd"]
+        assert one["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
+        assert one["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+        assert not one["HostConfig"]["Privileged"] and not one["HostConfig"]["Binds"]
+        assert one["Config"]["User"] == "65532:65532"
+    assert [mount["Type"] for mount in queue["Mounts"]] == ["volume"]
+    assert not worker["HostConfig"]["PortBindings"]
+
+
+def test_status(engine, docker):
+    assert docker("status").returncode == 1
+    front = front_of(docker("up", "--workers", 2, "--containers", 1, "--name", "blue"))
+    table = docker("status", "--name", "blue")
+    assert table.returncode == 0
+    assert re.search(r"^orchestrator +- +\S+, port %s +Up " % front.rpartition(":")[2], table.stdout, re.MULTILINE)
+    assert re.search(r"^container2 +worker2 +\S+ +Up ", table.stdout, re.MULTILINE)
+    report = json.loads(docker("status", "--name", "blue", "--json").stdout)
+    assert [(c["role"], c["number"], c["worker"], c["state"]) for c in report["containers"]] == [
+        ("orchestrator", 0, 0, "running"), ("container", 1, 1, "running"), ("container", 2, 2, "running")]
+
+
+def test_a_fleet_that_is_described_by_a_file(engine, docker, tmp_path):
+    (tmp_path / "berth.yaml").write_text("""
+listen: 127.0.0.1:0
+trusted_proxies: [10.0.0.0/8]
+pools:
+  - {name: spam, match: {path_prefix: /spam/}, queue: {max: 7}}
+  - {name: other, containers: ["10.9.9.9:80"]}
+fleet: {name: filed, on: docker, workers: 1, containers: 1}
+""")
+    result = engine.berth("up", "--model", MODEL[1], env={}, cwd=tmp_path)
+    try:
+        assert result.returncode == 0, result.stderr
+        queue = engine.containers("filed", "orchestrator")["orchestrator"]["Id"]
+        status, answer = engine.request("POST", f"/containers/{queue}/exec", {
+            "Cmd": ["/usr/bin/berth", "status", "--json", "--admin", "127.0.0.1:9091"], "AttachStdout": True})
+        assert status == 201
+        _, text = engine.request("POST", f"/exec/{answer['Id']}/start", {"Detach": False, "Tty": True})
+        pools = {pool["name"]: pool for pool in (text if isinstance(text, dict) else json.loads(text))["pools"]}
+        assert pools["spam"]["queue"]["max"] == 7
+        assert [c["worker"] for c in pools["spam"]["containers"]] == ["worker1"]
+        assert [c["ip"] for c in pools["other"]["containers"]] == ["10.9.9.9"]
+    finally:
+        down = engine.berth("down", cwd=tmp_path)
+    assert "removed 1 container, the orchestrator" in down.stdout
+    assert engine.left_of("filed") == []
+
+
+# ---- the orchestrator on the host ----
+
+
+def test_the_orchestrator_of_the_host_follows_the_engines_events(engine, docker, environment, tmp_path, started):
+    command = ["up", "--on", "docker", "--orchestrator", "host", "--name", "host", "--workers", 1, "--containers", 2,
+               "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *MODEL]
+    berth = engine.program(BUILD / "berth", *command, env=environment, cwd=tmp_path)
+    started.append(berth)
+    docker("status", "--name", "host")  # so that it is taken down in the end
+    berth.start()
+    front = re.search(r"listening on http://(\S+?),", berth.wait_for(r"^berth: listening on .*", START_PATIENCE)[0])[1]
+    wait_until_up(engine, front, 2)
+    assert engine.containers("host", "orchestrator") == {}
+    one = engine.containers("host")["container1"]["Id"]
+    engine.post(f"/containers/{one}/kill")
+    wait_until(lambda: engine.readyz(front)["containers"] == 1, "the killed container has left")
+    engine.post(f"/containers/{one}/start")
+    wait_until_up(engine, front, 2)
+    berth.signal(signal.SIGTERM)
+    assert berth.wait() == 0
+    assert len(engine.containers("host")) == 2
+
+
+# ---- an image of one's own ----
+
+SERVER = r"""
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int main(void)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmine";
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(7000) };
+	int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+	char request[4096];
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(listener, (struct sockaddr *)&any, sizeof any) || listen(listener, 64))
+		return 1;
+	for (;;) {
+		int c = accept(listener, NULL, NULL);
+		if (read(c, request, sizeof request) > 0)
+			(void)!write(c, answer, sizeof answer - 1);
+		shutdown(c, SHUT_WR);
+		while (read(c, request, sizeof request) > 0)
+			;
+		close(c);
+	}
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def own_image(engine, tmp_path_factory):
+    """An image that holds one static program, an HTTP server on port 7000, and nothing of Berth's."""
+    directory = tmp_path_factory.mktemp("own")
+    (directory / "server.c").write_text(SERVER)
+    subprocess.run(["gcc", "-O1", "-static", "-o", directory / "server", directory / "server.c"], check=True)
+    files = {"server": ((directory / "server").read_bytes(), 0o755)}
+    engine.build("example.test/own:1", files, 'FROM scratch\nCOPY server /server\nCMD ["/server"]\n')
+    engine.build("example.test/broken:1", files, 'FROM scratch\nCOPY server /server\nCMD ["/server-that-is-not"]\n')
+    return "example.test/own:1"
+
+
+def test_an_image_of_ones_own(engine, docker, own_image):
+    front = front_of(docker("up", "--image", own_image, "--base-port", 7000, "--workers", 2, "--containers", 1))
+    answer = engine.run("curl", "-s", f"http://{front}/anything")
+    assert answer.stdout == "mine"
+    assert {one["Image"] for one in engine.containers().values()} == {own_image}
+
+
+def test_a_container_that_cannot_start_leaves_nothing(engine, docker, own_image):
+    result = docker("up", "--image", "example.test/broken:1", "--base-port", 7000, "--workers", 1, "--containers", 1)
+    assert result.returncode == 1
+    assert result.stderr.startswith("berth up: berth-default-container1 cannot be started: ")
+    assert "server-that-is-not" in result.stderr and result.stderr.count("\n") == 1
+    assert engine.left_of() == []
+
+
+def test_a_container_that_ends_by_itself_is_told_with_its_last_words(engine, docker, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "model.onnx").write_bytes(b"no model")
+    result = docker("up", "--model", tmp_path / "bad", "--workers", 1, "--containers", 1, "--listen", "127.0.0.1:0")
+    assert result.returncode == 1
+    assert re.fullmatch(r"berth up: berth-default-container1 does not stay up \(.*\): berth-worker: error: .*model\.onnx.*\n",
+                        result.stderr)
+    assert engine.left_of() == []
+
+
+# ---- what can go wrong ----
+
+
+def test_images_that_cannot_be_had(engine, docker):
+    result = docker("up", "--image", "registry.invalid/team/model:7", "--workers", 1)
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        "berth up: the image registry.invalid/team/model:7 is not on the Docker Engine and cannot be pulled: ")
+    assert result.stderr.count("\n") == 1
+    assert engine.left_of() == []
+
+
+def test_a_port_that_is_taken(engine, docker):
+    front = front_of(docker("up", "--name", "first", "--workers", 1, "--containers", 1))
+    result = docker("up", "--name", "second", "--workers", 1, "--containers", 1, "--listen", front, *MODEL)
+    assert result.returncode == 1
+    assert result.stderr.startswith("berth up: the orchestrator cannot be started: ")
+    assert front in result.stderr and "listen" in result.stderr
+    assert engine.left_of("second") == [] and len(engine.left_of("first")) == 4
+
+
+def test_ctrl_c_removes_what_was_made(engine, docker, environment, tmp_path, started):
+    berth = engine.program(BUILD / "berth", "up", "--on", "docker", "--name", "cut", "--workers", 3, "--listen",
+                           "127.0.0.1:0", *MODEL, env=environment, cwd=tmp_path)
+    started.append(berth)
+    docker("status", "--name", "cut")
+    berth.start()
+    wait_until(lambda: engine.containers("cut"), "the first container", START_PATIENCE)
+    berth.signal(signal.SIGINT)
+    assert berth.wait(START_PATIENCE) == 1
+    assert berth.output.count("berth up: ") == 1 and "interrupted" in berth.output
+    assert engine.left_of("cut") == []
+
+
+def test_a_network_of_somebody_else_is_not_touched(engine, docker):
+    engine.post("/networks/create", {"Name": "berth-theirs"})
+    try:
+        for command in ("up", "down"):
+            result = docker(command, "--name", "theirs")
+            assert result.returncode == 1
+            assert "there is a network called berth-theirs that is not this fleet's" in result.stderr
+    finally:
+        engine.request("DELETE", "/networks/berth-theirs")
+
+
+@pytest.mark.parametrize("host, words", [
+    ("unix:///nowhere/docker.sock", "no Docker Engine at /nowhere/docker.sock: No such file or directory"),
+    ("tcp://127.0.0.1:1", "no Docker Engine at 127.0.0.1:1: Connection refused"),
+    ("ssh://root@example.test", 'DOCKER_HOST: expected unix:///PATH or tcp://HOST:PORT, found "ssh://root@example.test"'),
+    ("tcp://", 'DOCKER_HOST: expected unix:///PATH or tcp://HOST:PORT, found "tcp://"'),
+])
+def test_engines_that_are_not_there(run, environment, host, words):
+    environment["DOCKER_HOST"] = host
+    for command in ("up", "status", "down"):
+        result = run(command, "--on", "docker")
+        assert result.returncode == 2, result.stderr
+        assert words in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_a_socket_that_is_not_permitted(engine, environment, tmp_path):
+    socket = f"{engine.path}/docker.sock"
+    for directory in (engine.directory, engine.path):
+        os.chmod(directory, 0o755)
+    result = subprocess.run([BUILD / "berth", "down", "--on", "docker"], cwd="/", user="nobody", text=True,
+                            capture_output=True, check=False,
+                            env={**os.environ, "DOCKER_HOST": f"unix://{socket}", "XDG_RUNTIME_DIR": "/nonexistent"})
+    assert result.returncode == 2
+    assert result.stderr == (f"berth down: {socket}: Permission denied: the Docker Engine's socket is open to root and the "
+                             "group docker\n")
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--base-port", "0"], "fleet.base_port: on Docker, the kernel cannot choose it"),
+    (["--listen", "unix:/tmp/front.sock"], "listen: the orchestrator's container has up to 16 addresses"),
+    (["--image", "two words"], 'fleet.image: "two words" is no name of an image'),
+    (["--memory", "1"], '--memory: expected 16MiB to 16TiB, found "1"'),
+])
+def test_settings_that_mean_nothing_on_docker(run, flags, words):
+    result = run("up", "--on", "docker", *flags)
+    assert result.returncode == 2
+    assert words in result.stderr and result.stderr.count("\n") == 1
