@@ -73,4 +73,4 @@ clean: ## removes the build directories
 help: ## this list
 	@awk -F ': .*## ' '/^## / { print substr($$0, 4) ":" } /^[a-z\/-]+: .*## / { printf "  make %-12s %s\n", $$1 == "build/berth" ? "" : $$1, $$2 }' $(MAKEFILE_LIST)
 
--include tools/train/train.mk
+-include test/store/store.mk tools/train/train.mk

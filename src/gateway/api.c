@@ -75,14 +75,14 @@ void api_wait_is_over(struct client *c)
 
 static void handle_status(struct client *c, struct job *job, const struct store_id *id)
 {
-	if (job) {
-		describe_job(&c->reactor->json, job, NULL);
-		json_bytes(&c->reactor->json, STR("\n"));
-		reply_json(c, 200, no_store);
+	if (job && !job_is_ending(job)) {
+		reply_status(c, job);
 		return;
 	}
 	struct watch *w = watch_create(c, WATCH_STATUS, id);
-	if (w)
+	if (w && job)
+		watch_follow(w, job);
+	else if (w)
 		watch_ask(w);
 }
 
@@ -98,7 +98,7 @@ static void handle_result(
 	struct client *c, struct job *job, const struct store_id *id, const struct http_head *head)
 {
 	uint64_t for_us = wait_us(head);
-	if (job && !for_us) {
+	if (job && !for_us && !job_is_ending(job)) {
 		reply_not_ready(c, job);
 		return;
 	}
@@ -109,9 +109,12 @@ static void handle_result(
 		watch_ask(w);
 		return;
 	}
-	w->deadline_us = c->reactor->io->now_us + for_us;
 	watch_follow(w, job);
-	client_set_timer(c, for_us);
+	w->waits = for_us;
+	if (for_us) {
+		w->deadline_us = c->reactor->io->now_us + for_us;
+		client_set_timer(c, for_us);
+	}
 }
 
 static void handle_events(struct client *c, struct job *job, const struct store_id *id)
@@ -131,18 +134,12 @@ static void handle_events(struct client *c, struct job *job, const struct store_
 
 static void handle_delete(struct client *c, struct job *job, const struct store_id *id)
 {
-	if (job && job->state == STORE_RUNNING) { /* cancelled at once; its container is another matter */
-		job_cancel(job);
-		describe_job(&c->reactor->json, job, NULL);
-		json_bytes(&c->reactor->json, STR("\n"));
-		reply_json(c, 202, no_store);
-		return;
-	}
 	struct watch *w = watch_create(c, WATCH_CANCEL, id);
 	if (!w)
 		return;
 	if (job) {
 		watch_follow(w, job);
+		w->ran = job->exchange && job->state == STORE_RUNNING;
 		job_cancel(job);
 	} else {
 		watch_ask(w);

@@ -79,7 +79,7 @@ static void key_place(struct json *j, const struct job *job)
 /* An end that is on its way to the store is none yet. */
 static enum store_state told_state(const struct job *job)
 {
-	return job->exchange || job->cancelled ? (enum store_state)job->state : STORE_RUNNING;
+	return (enum store_state)(job->exchange || job->over ? job->state : job->before);
 }
 
 void describe_job(struct json *j, const struct job *job, const char *reason)
@@ -217,6 +217,14 @@ void reply_message(struct client *c, const struct job *job)
 	key_place(j, job);
 	key_urls(j, &job->id);
 	json_close(j, '}');
+	json_bytes(j, STR("\n"));
+	client_reply(c, 200, "application/json", STR(NO_STORE), json_str(j));
+}
+
+void reply_status(struct client *c, const struct job *job)
+{
+	struct json *j = &c->reactor->json;
+	describe_job(j, job, NULL);
 	json_bytes(j, STR("\n"));
 	client_reply(c, 200, "application/json", STR(NO_STORE), json_str(j));
 }

@@ -32,6 +32,9 @@ void describe_result_head(
 /* A job that ended without an answer: a problem with its reasons. */
 void reply_failure(struct client *c, const struct store_record *rec);
 
+/* 200: where the job stands. */
+void reply_status(struct client *c, const struct job *job);
+
 /* 200 with the message, 202 with everything else. */
 void reply_message(struct client *c, const struct job *job);
 void reply_accepted(struct client *c, const struct job *job, bool applied);

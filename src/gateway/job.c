@@ -171,6 +171,7 @@ static void store_end(struct job *job)
 
 static void let_go(struct job *job)
 {
+	job->before = job->state;
 	job->exchange->job = NULL;
 	job->exchange = NULL;
 }

@@ -44,6 +44,7 @@ struct job {
 	uint64_t body_bytes;             /* of its request, while that is read back */
 	uint32_t changes;                /* of state; part of the events' ids */
 	uint8_t state;                   /* enum store_state; the end's while it is on its way */
+	uint8_t before;                  /* … and then, the one before */
 	bool committed;
 	bool loading;   /* a piece of its request is being read back */
 	bool delayed;   /* … which a limit has stopped, and a warning was written */
@@ -79,6 +80,12 @@ void jobs_finish(struct jobs *j);
 
 /* The job with this id that is not over; NULL: the store knows. */
 struct job *jobs_find(struct jobs *j, const struct store_id *id);
+
+/* Its end is on its way to the store: a moment later there is more to say. */
+static inline bool job_is_ending(const struct job *job)
+{
+	return !job->exchange && !job->over && !job->stuck;
+}
 
 struct job_request {
 	struct str key; /* Idempotency-Key; empty: none */

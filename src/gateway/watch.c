@@ -283,7 +283,7 @@ static void wait_for_result(struct watch *w)
 {
 	uint64_t now_us = w->reactor->io->now_us;
 	w->kind = WATCH_RESULT;
-	w->accepts = true;
+	w->accepts = w->waits = true;
 	client_set_timer(w->client, w->deadline_us > now_us ? w->deadline_us - now_us : 0);
 }
 
@@ -520,10 +520,15 @@ void watch_job_refused(struct job *job, const struct store_reply *reply)
 static void on_stuck(struct watch *w, const void *arg)
 {
 	(void)arg;
+	struct job *job = w->job;
 	if (w->kind == WATCH_CANCEL)
 		problem(w, PROBLEM_STORAGE_FULL,
 			"the job is cancelled, but the store cannot take that at the moment; it is tried "
 			"again");
+	else if (w->kind == WATCH_STATUS)
+		reply_status(finish(w), job);
+	else if (w->kind == WATCH_RESULT && !w->waits)
+		reply_not_ready(finish(w), job);
 }
 
 void watch_job_stuck(struct job *job)
@@ -540,6 +545,20 @@ static void on_news(struct watch *w, const void *arg)
 void watch_job_news(struct job *job, const char *reason)
 {
 	each(job, on_news, reason);
+}
+
+static void reply_cancelled(struct watch *w)
+{
+	struct job *job = w->job;
+	bool ran = w->ran;
+	struct client *c = finish(w);
+	if (!ran) {
+		client_reply_empty(c, 204);
+		return;
+	}
+	describe_job(&c->reactor->json, job, NULL);
+	json_bytes(&c->reactor->json, STR("\n"));
+	client_reply(c, 202, "application/json", no_store, json_str(&c->reactor->json));
 }
 
 static void on_over(struct watch *w, const void *arg)
@@ -560,9 +579,17 @@ static void on_over(struct watch *w, const void *arg)
 		watch_ask(w);
 		return;
 	case WATCH_CANCEL:
-		client_reply_empty(finish(w), 204);
+		if (w->job->state == STORE_CANCELLED) {
+			reply_cancelled(w);
+			return;
+		}
+		unfollow(w); /* its end was on its way already: what is over is forgotten */
+		watch_ask(w);
 		return;
 	case WATCH_STATUS:
+		unfollow(w);
+		watch_ask(w);
+		return;
 	case WATCH_LIST:
 	case WATCH_KEY:
 		return;
@@ -588,7 +615,7 @@ static void beat(struct watch *w)
 void watch_timer(struct watch *w)
 {
 	uint64_t now_us = w->reactor->io->now_us;
-	if (w->kind == WATCH_RESULT && w->job && now_us >= w->deadline_us) {
+	if (w->kind == WATCH_RESULT && w->job && w->waits && now_us >= w->deadline_us) {
 		struct job *job = w->job;
 		bool accepts = w->accepts, applied = w->applied;
 		struct client *c = finish(w);
