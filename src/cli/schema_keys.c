@@ -127,7 +127,7 @@ static const struct key keys[] = {
 	{ SCOPE_POOL, KIND_CONTAINERS, "containers", LIST(pool_settings, containers, n_containers),
 		.arg = "ADDR",
 		.doc = "the containers: 127.0.0.1:5000, [::1]:5000 or unix:/path; or who knows them: "
-		       "dns:NAME:PORT or file:PATH" },
+		       "dns:NAME:PORT, file:PATH, docker:fleet=NAME, aws:cluster=NAME,ports=FROM-TO" },
 	{ POOL(NUMBER, "slots", slots), NUMBER(1, POOL_SLOTS_MAX),
 		.doc = "requests that a container may have in flight" },
 	{ POOL(NUMBER, "queue.max", queue_max), NUMBER(0, 10000000),
@@ -228,7 +228,8 @@ static const struct key keys[] = {
 	{ FLEET(TEXT_OFF, "region", aws.region), .arg = "REGION", .locates = true,
 		.doc = "on AWS: eu-central-1, …; off: AWS_REGION, the profile's, or the instance's own" },
 	{ FLEET(TEXT_OFF, "profile", aws.profile), .arg = "NAME", .locates = true,
-		.doc = "on AWS: the profile of ~/.aws whose keys are used; off: those of the environment first" },
+		.doc = "on AWS: the profile of ~/.aws whose keys are used; off: those of the environment "
+		       "first" },
 	{ FLEET(TEXT_OFF, "bucket", aws.bucket), .arg = "NAME", .locates = true,
 		.doc = "on AWS: a bucket of yours that images go to; off: one is made, and removed with the "
 		       "fleet" },
@@ -239,9 +240,8 @@ static const struct key keys[] = {
 		.doc = "on AWS: where the machines are; off: a default subnet of the default VPC" },
 	{ FLEET(TEXT_OFF, "key", aws.key), .arg = "NAME",
 		.doc = "on AWS: a key pair for SSH; no rule lets SSH in, though" },
-	{ SCOPE_FLEET, KIND_NETWORKS, "admin_cidr",
-		LIST(fleet_settings, aws.admin_cidrs, aws.n_admin_cidrs), .arg = "NET",
-		.doc = "on AWS: the addresses or networks that may reach the front" },
+	{ SCOPE_FLEET, KIND_NETWORKS, "admin_cidr", LIST(fleet_settings, aws.admin_cidrs, aws.n_admin_cidrs),
+		.arg = "NET", .doc = "on AWS: the addresses or networks that may reach the front" },
 	{ FLEET(TEXT, "log", log), .arg = "FILE",
 		.doc = "where the containers' output goes, each line with its container's name: stderr or a "
 		       "file, which SIGUSR1 reopens" },

@@ -86,7 +86,6 @@ struct source {
 /* One entry of the table in source.c. */
 struct source_kind {
 	const char *name; /* "dns" */
-	const char *form; /* "dns:NAME:PORT", for errors and help */
 	/* Can a source be made of what stands behind the colon? If not, false and one phrase. */
 	bool (*check)(const char *rest, char error[SOURCE_ERROR]);
 	/* Allocates the kind's own struct, which begins with a copy of *base, and starts to work. NULL with

@@ -220,7 +220,6 @@ static struct source *create(const struct source *base)
 
 const struct source_kind source_aws = {
 	.name = "aws",
-	.form = "aws:cluster=NAME,ports=5000-5001",
 	.check = check,
 	.create = create,
 	.destroy = source_thread_destroy,

@@ -363,7 +363,6 @@ static struct source *create(const struct source *base)
 
 const struct source_kind source_dns = {
 	.name = "dns",
-	.form = "dns:NAME:PORT",
 	.check = check,
 	.create = create,
 	.destroy = destroy,

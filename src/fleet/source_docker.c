@@ -298,7 +298,6 @@ static struct source *create(const struct source *base)
 
 const struct source_kind source_docker = {
 	.name = "docker",
-	.form = "docker:fleet=NAME",
 	.check = check,
 	.create = create,
 	.destroy = source_thread_destroy,

@@ -281,7 +281,6 @@ static struct source *create(const struct source *base)
 
 const struct source_kind source_file = {
 	.name = "file",
-	.form = "file:PATH",
 	.check = check,
 	.create = create,
 	.destroy = source_thread_destroy,
