@@ -2,7 +2,7 @@
 # V=1 shows the commands in full.
 
 .DEFAULT_GOAL := build/berth
-.PHONY: build/berth help run demo check test test-rest test-all sim fuzz chaos bench lint format clean
+.PHONY: build/berth help run image demo check test test-rest test-all sim fuzz chaos bench lint format clean
 
 ifeq ($(V),)
 Q := @
@@ -18,6 +18,11 @@ build/berth: ## builds build/berth and build/berth-worker (plain `make`)
 run: build/berth ## starts the fleet in the foreground; ARGS="..." goes to `berth up`; Ctrl-C ends it
 	$(Q)tools/setup --for run
 	$(Q)build/berth up $(ARGS)
+
+image: build/berth ## container images of worker and orchestrator, for docker load: build/worker.tar, build/orchestrator.tar
+	$(Q)tools/setup --for run
+	$(Q)build/berth image --what worker --output build/worker.tar
+	$(Q)build/berth image --what orchestrator --output build/orchestrator.tar
 
 demo: build/berth ## a fleet with slow containers, 100 requests from 5 clients, a summary; ends by itself
 	$(Q)tools/setup --for run

@@ -1,11 +1,15 @@
 """Fixtures: what a test starts with them is ended after it."""
 
+import os
 import pathlib
 
 import pytest
 
 import aws
 import berth as programs
+
+# What takes too long for make test.
+collect_ignore = [] if os.environ.get("BERTH_TESTS") == "all" else ["test_compose.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
