@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-enum { VALUE_BYTES = 4096 };
+enum { VALUE_BYTES = 128 };
 
 /* The mapping that the last part of a path stands in; it is made where there is none. */
 static json_t *descend(json_t *root, struct str *path)
@@ -61,6 +61,7 @@ static json_t *containers(const struct pool_settings *p)
 static json_t *value(const struct key *key, const void *base)
 {
 	char text[VALUE_BYTES];
+	const char *string;
 	switch (key->kind) {
 	case KIND_TEXTS:
 	case KIND_NETWORKS:
@@ -70,7 +71,9 @@ static json_t *value(const struct key *key, const void *base)
 	case KIND_CONTAINERS:
 		return containers(base);
 	case KIND_TEXT:
-	case KIND_TEXT_OFF:
+	case KIND_TEXT_OFF: /* of any length */
+		memcpy(&string, (const char *)base + key->offset, sizeof string);
+		return json_string(string ? string : key->kind == KIND_TEXT_OFF ? "off" : "");
 	case KIND_NUMBER:
 	case KIND_SIZE:
 	case KIND_DURATION:
