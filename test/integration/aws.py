@@ -305,9 +305,9 @@ def s3_name(handler):
 
 
 class Operator:
-    """Somebody who runs berth against a cloud, through a proxy of their own."""
+    """Somebody who runs berth against a cloud, through a proxy of their own. image: of the containers, None: Berth's own."""
 
-    def __init__(self, cloud, name, directory, environment, endpoint, keys=None):
+    def __init__(self, cloud, name, directory, environment, endpoint, keys=None, image="example.org/own"):
         self.cluster = Cluster(cloud, name)
         self.directory = pathlib.Path(directory)
         keys = keys or cloud.keys
@@ -318,9 +318,10 @@ class Operator:
             "AWS_PROFILE": "", "AWS_CONFIG_FILE": "", "AWS_SHARED_CREDENTIALS_FILE": ""}
         self.common = ["--on", "aws", "--name", name]
         self.flags = ["--ami", cloud.image, "--admin-cidr", "203.0.113.7", "--no-wait"]
+        self.containers = ["--image", image] if image else ["--model", ROOT / "models" / "spam"]
 
     def up_arguments(self, *more):
-        return ["up", *self.common, *self.flags, "--model", ROOT / "models" / "spam", *more]
+        return ["up", *self.common, *self.flags, *self.containers, *more]
 
     def up(self, *more):
         return run(*self.up_arguments(*more), env=self.environment, cwd=self.directory, patience=120)

@@ -95,7 +95,7 @@ def resources_of(cluster):
 
 
 def test_life_of_a_fleet(cloud, proxy, operator):
-    blue = operator("blue")
+    blue = operator("blue", image=None)
     cluster = blue.cluster
     plan = blue.up("--dry-run")
     assert plan.returncode == 0 and plan.stdout.count("would start worker") == 4 and not proxy.changes
@@ -142,7 +142,7 @@ def test_objects_are_uploaded_once_and_a_bucket_of_ones_own_stays(cloud, proxy, 
     cloud.call("s3", "create_bucket", Bucket="mine-alone",
                CreateBucketConfiguration={"LocationConstraint": aws.REGION})
     cloud.call("s3", "put_object", Bucket="mine-alone", Key="berth-own-not/keep", Body="x")
-    own = operator("own")
+    own = operator("own", image=None)
     assert own.up("--workers", 1, "--bucket", "mine-alone").returncode == 0
     keys = own.cluster.objects("mine-alone")
     assert len(keys) == 4 and not own.cluster.buckets()
@@ -198,7 +198,7 @@ WRONG = {
     "network": (["--admin-cidr", "10.0.0.0/33"], {}, 2, r"10.0.0.0/33"),
     "everybody": (["--admin-cidr", "0.0.0.0/0"], {}, 2, r"lets everybody in.*--open-to-all"),
     "everybody, IPv6": (["--admin-cidr", "::/0"], {}, 2, r"lets everybody in.*--open-to-all"),
-    "model": (["--model", "/nowhere"], {}, 2, r"model: /nowhere: No such file"),
+    "model": (["--image", "off", "--model", "/nowhere"], {}, 2, r"model: /nowhere: No such file"),
     "base port": (["--base-port", "0"], {}, 2, r"base_port: 0"),
     "bucket": (["--bucket", "not-there-at-all"], {}, 2, r"there is no bucket not-there-at-all"),
     "key pair": (["--key", "nobodys"], {}, 2, r"--key names a key pair"),
@@ -408,7 +408,7 @@ def test_a_run_that_was_killed_is_gone_on_with(proxy, operator, tmp_path):
 
 
 def test_no_secret_is_in_a_script_or_on_the_screen(operator):
-    one = operator("discreet")
+    one = operator("discreet", image=None)
     result = one.up("--workers", 1)
     scripts = [one.cluster.user_data(i) for i in one.cluster.instances()]
     for text in [result.stdout, result.stderr, *scripts]:

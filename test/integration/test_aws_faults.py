@@ -76,7 +76,7 @@ class Life:
         return kind(call, forward)
 
     def up(self, *more):
-        return self.operator.up("--workers", 2, "--containers", 1, "--image", "example.org/own", *more)
+        return self.operator.up("--workers", 2, "--containers", 1, *more)
 
     def down(self):
         self.phase = "down"
