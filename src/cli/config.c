@@ -43,8 +43,14 @@ void config_error_line(struct config *c, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	if (c->n_errors < CONFIG_ERRORS_MAX)
-		vsnprintf(c->errors[c->n_errors], CONFIG_LINE, fmt, ap);
+	if (c->n_errors < CONFIG_ERRORS_MAX) {
+		char *line = c->errors[c->n_errors];
+		vsnprintf(line, CONFIG_LINE, fmt, ap);
+		for (; *line; line++) { /* it quotes what stands in the file, and is one line all the same */
+			if ((unsigned char)*line < ' ' || *line == 0x7f)
+				*line = '?';
+		}
+	}
 	va_end(ap);
 	c->n_errors++;
 }
