@@ -51,31 +51,31 @@ struct exchange {
 	char *request;       /* owned; request_bytes: the head as the container gets it, and a short body */
 	struct buffer *body; /* owned; the rest of a long or chunked body, else NULL */
 	uint32_t request_bytes, request_cap;
-	uint32_t head_bytes;   /* of request: where the body begins */
-	uint64_t received_us;  /* when the head was complete */
-	uint8_t method;        /* enum http_method, as the container is asked */
-	uint8_t minor_version; /* the client's */
-	bool keep_alive;       /* the client's wish */
-	bool head_open;        /* the request's head lacks its end: the body's length is not known yet */
-	bool answering;        /* bytes of the final answer have gone to the client */
-	bool chunked_answer;   /* the client gets it chunked */
-	bool holding;          /* the answer is held back until it is whole */
-	bool beating;          /* an event stream was begun while it waited */
-	uint16_t heartbeat_s;  /* 0: no heartbeats were asked for */
-	struct held *held;     /* owned; NULL while nothing is held back */
-	bool upgrade;          /* it asks to switch protocols */
-	uint8_t bounces;       /* busy answers so far */
-	bool submit;           /* becomes a job: 200 with the message, at once */
-	bool respond_async;    /* becomes a job: 202, at wait_until_us at the latest */
-	bool wants_events;     /* … and its events */
-	bool claiming;         /* its start is being committed: nothing may be sent before */
-	bool submitting;       /* it becomes a job as soon as its body's file is written */
-	bool lent;             /* the store is reading its request, which stays until it has */
-	bool discarded;        /* … and then it is freed */
-	char *key;             /* owned; its Idempotency-Key, or NULL */
+	uint32_t head_bytes;     /* of request: where the body begins */
+	uint16_t heartbeat_s;    /* 0: no heartbeats were asked for */
+	uint16_t status;         /* of the answer, for the access log; 0: none */
+	uint64_t received_us;    /* when the head was complete */
+	uint8_t method;          /* enum http_method, as the container is asked */
+	uint8_t minor_version;   /* the client's */
+	uint8_t bounces;         /* busy answers so far */
+	bool keep_alive : 1;     /* the client's wish */
+	bool head_open : 1;      /* the request's head lacks its end: the body's length is not known yet */
+	bool answering : 1;      /* bytes of the final answer have gone to the client */
+	bool chunked_answer : 1; /* the client gets it chunked */
+	bool holding : 1;        /* the answer is held back until it is whole */
+	bool beating : 1;        /* an event stream was begun while it waited */
+	bool upgrade : 1;        /* it asks to switch protocols */
+	bool submit : 1;         /* becomes a job: 200 with the message, at once */
+	bool respond_async : 1;  /* becomes a job: 202, at wait_until_us at the latest */
+	bool wants_events : 1;   /* … and its events */
+	bool claiming : 1;       /* its start is being committed: nothing may be sent before */
+	bool submitting : 1;     /* it becomes a job as soon as its body's file is written */
+	bool lent : 1;           /* the store is reading its request, which stays until it has */
+	bool discarded : 1;      /* … and then it is freed */
+	struct held *held;       /* owned; NULL while nothing is held back */
+	char *key;               /* owned; its Idempotency-Key, or NULL */
 	struct fingerprint *fingerprint; /* owned; with a key: of what has come so far */
 	uint64_t wait_until_us;          /* of the loop's clock; 0: none */
-	uint16_t status;                 /* of the answer, for the access log; 0: none */
 	uint64_t answer_bytes;           /* of the answer's body so far */
 };
 

@@ -14,15 +14,18 @@ int memory_jobs_init(struct memory_jobs *m, const struct store_settings *limits)
 	list_init(&m->by_age);
 	list_init(&m->with_answer);
 	list_init(&m->without);
-	m->ids = malloc(n * sizeof *m->ids);
-	m->keys = malloc(n * sizeof *m->keys);
-	if (!m->ids || !m->keys)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++) {
-		list_init(&m->ids[i]);
-		list_init(&m->keys[i]);
-	}
-	return 0;
+	m->ids = calloc(n, sizeof *m->ids);
+	m->keys = calloc(n, sizeof *m->keys);
+	return m->ids && m->keys ? 0 : -ENOMEM;
+}
+
+/* Buckets are zero until they are used, and an empty list of zeroes is one: so those that are not used take
+ * no memory, and no time at the start. */
+static void push(struct list *bucket, struct list_node *n)
+{
+	if (!bucket->head.next)
+		list_init(bucket);
+	list_push_back(bucket, n);
 }
 
 void memory_jobs_finish(struct memory_jobs *m)
@@ -179,11 +182,11 @@ struct memory_job *memory_jobs_add(
 		.key = { key, from->key.len },
 	};
 	memory_jobs_set_message(m, j, message, from->request.head.len, body_bytes);
-	list_push_back(id_bucket(m, &from->id), &j->id_node);
+	push(id_bucket(m, &from->id), &j->id_node);
 	insert_ordered(&m->by_age, &j->age_node, created_before);
 	if (from->key.len) {
 		memcpy(j->record.payload_hash, from->payload_hash, STORE_HASH_BYTES);
-		list_push_back(key_bucket(m, from->pool, from->key), &j->key_node);
+		push(key_bucket(m, from->pool, from->key), &j->key_node);
 	}
 	return j;
 }
