@@ -117,7 +117,23 @@ static void handle_result(
 	}
 }
 
-static void handle_events(struct client *c, struct job *job, const struct store_id *id)
+/* Last-Event-ID: "4.17", or "end" (§9.2.4 of HTML): what was told then is not told again. */
+static void note_last_event(struct watch *w, const struct http_head *head)
+{
+	const struct http_field *f = http_field(head, FIELD_LAST_EVENT_ID);
+	struct str position = f ? f->value : (struct str){ NULL, 0 }, changes = str_cut(&position, '.');
+	uint64_t told_changes, told_position;
+	w->told_end = f && str_eq(f->value, STR("end"));
+	if (!str_to_u64(changes, &told_changes) || !str_to_u64(position, &told_position) ||
+		told_changes > UINT32_MAX || told_position > UINT32_MAX)
+		return;
+	w->told = true;
+	w->told_changes = (uint32_t)told_changes;
+	w->told_position = (uint32_t)told_position;
+}
+
+static void handle_events(
+	struct client *c, struct job *job, const struct store_id *id, const struct http_head *head)
 {
 	if (c->minor_version == 0) { /* which knows no chunks */
 		problem(c, PROBLEM_VERSION, "events are sent over HTTP/1.1", no_store);
@@ -126,6 +142,7 @@ static void handle_events(struct client *c, struct job *job, const struct store_
 	struct watch *w = watch_create(c, WATCH_EVENTS, id);
 	if (!w)
 		return;
+	note_last_event(w, head);
 	if (job)
 		watch_begin_events(w, job);
 	else
@@ -166,7 +183,7 @@ static void handle_job(struct client *c, struct str rest, const struct http_head
 	else if (str_eq(rest, STR("result")))
 		handle_result(c, job, &id, head);
 	else if (str_eq(rest, STR("events")))
-		handle_events(c, job, &id);
+		handle_events(c, job, &id, head);
 	else
 		problem(c, PROBLEM_NOT_FOUND, "a job has /berth/jobs/{id}, …/result and …/events", no_store);
 }

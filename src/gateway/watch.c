@@ -376,6 +376,10 @@ static void on_reply(void *owner, const struct store_reply *reply)
 			store_problem(w, reply->err ? reply->err : -ENOENT);
 			return;
 		}
+		if (!w->begun && w->told_end) {
+			client_reply_empty(finish(w), 204); /* which ends an EventSource's attempts */
+			return;
+		}
 		if (!w->begun)
 			begin_events(w);
 		if (w->client)

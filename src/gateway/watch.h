@@ -38,7 +38,8 @@ struct watch {
 	bool accepts;     /* a submission that waits for its result: at deadline_us it is a 202 */
 	uint32_t told_position, told_changes;
 	bool told;
-	bool ran;   /* what is cancelled: its container is another matter */
+	bool told_end; /* … the end too: there is nothing more to come */
+	bool ran;      /* what is cancelled: its container is another matter */
 	bool waits; /* for a result: until deadline_us; else only until an end that is on its way is stored */
 	uint64_t deadline_us; /* of the loop's clock; 0: none */
 	uint64_t beat_us;
