@@ -98,6 +98,12 @@ bool judge_crowd(const struct world *w)
 	return last_us && last_us + GRACE_US >= world_now_us(w);
 }
 
+bool judge_overload(struct world *w)
+{
+	oracle_note_refusals(w);
+	return w->oracle.refused_us && w->oracle.refused_us + GRACE_US >= world_now_us(w);
+}
+
 /* Is this problem a fair answer to the request? */
 static bool is_fair(struct world *w, const struct record *r, enum problem p)
 {

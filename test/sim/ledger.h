@@ -105,6 +105,9 @@ void judge_problem(struct world *w, uint32_t token, enum problem p);
 /* There were more connections than are allowed, not long ago. */
 bool judge_crowd(const struct world *w);
 
+/* There was no room for something not long ago. */
+bool judge_overload(struct world *w);
+
 /* May the connection end without the whole answer? some_answer: its head has come. */
 bool judge_cut(struct world *w, uint32_t token, bool some_answer);
 

@@ -25,6 +25,7 @@ void oracle_follow(struct world *w)
 {
 	const struct settings *s = w->reactor->settings;
 	for (uint32_t k = 0; k < s->n_pools; k++) {
+		w->oracle.pools[k].n_returned = 0; /* they may have run since the last turn */
 		for (uint32_t i = 0; i < w->reactor->n_routes; i++) {
 			if (w->reactor->routes[i]->settings == &s->pools[k])
 				w->oracle.pools[k].route = w->reactor->routes[i];
