@@ -22,7 +22,8 @@ bool http_method_is_idempotent(enum http_method m)
 bool retry_may(enum retry_rule rule, enum http_method method, enum failure failure, uint32_t attempts,
 	bool client_has_bytes)
 {
-	if (rule == RETRY_NEVER || client_has_bytes || attempts >= RETRY_ATTEMPTS_MAX)
+	bool exhausted = attempts >= RETRY_ATTEMPTS_MAX && failure != FAILURE_UNDELIVERED;
+	if (rule == RETRY_NEVER || client_has_bytes || exhausted)
 		return false;
 	switch (failure) {
 	case FAILURE_UNDELIVERED:

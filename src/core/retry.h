@@ -18,9 +18,11 @@ enum failure {
 	FAILURE_TIMEOUT,
 };
 
-enum { RETRY_ATTEMPTS_MAX = 5 }; /* dispatches of one request, the first included */
+enum { RETRY_ATTEMPTS_MAX = 5 }; /* times that one request may have reached a container */
 
-/* client_has_bytes: some of an answer has gone to the client already, which rules a second try out. */
+/* attempts: those that may have reached a container. What was never delivered may always be tried again: it
+ * comes to an end by itself, for each refused connection takes its container out. client_has_bytes: some of
+ * an answer has gone to the client already, which rules a second try out. */
 bool retry_may(enum retry_rule rule, enum http_method method, enum failure failure, uint32_t attempts,
 	bool client_has_bytes);
 

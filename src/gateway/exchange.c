@@ -456,7 +456,7 @@ static const char *failure_text(enum failure failure)
 	return "";
 }
 
-/* What never reached a container costs nothing, and so needs no room in the budget. */
+/* What most likely never reached a container needs no room in the budget. */
 static bool is_free_of_charge(enum failure failure)
 {
 	return failure == FAILURE_UNDELIVERED || failure == FAILURE_STALE;
@@ -467,16 +467,19 @@ static bool may_try_again(const struct exchange *ex, enum failure failure)
 {
 	const struct pool_settings *ps = ex->route->settings;
 	enum http_method method = (enum http_method)ex->method;
+	uint32_t attempts = ex->ticket.attempts - ex->undelivered;
 	if (!ex->job)
-		return retry_may(ps->retry, method, failure, ex->ticket.attempts, ex->answering);
+		return retry_may(ps->retry, method, failure, attempts, ex->answering);
 	if (ps->job_retry == JOB_RETRY_NEVER)
 		return failure == FAILURE_UNDELIVERED;
-	return ex->ticket.attempts < ps->job_attempts || is_free_of_charge(failure);
+	return attempts < ps->job_attempts || failure == FAILURE_UNDELIVERED;
 }
 
 void exchange_failed(struct exchange *ex, enum failure failure)
 {
 	struct route *route = ex->route;
+	if (failure == FAILURE_UNDELIVERED && ex->undelivered < ex->ticket.attempts)
+		ex->undelivered++;
 	if (may_try_again(ex, failure) &&
 		(is_free_of_charge(failure) ||
 			retry_budget_take(&route->retry_budget, route->reactor->io->now_us)) &&

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 
-NEAR_S = 2  # at most, between a kill and the answer that tells of it, on a busy machine
+NEAR_S = 5  # at most, between a kill and the answer that tells of it, on a busy machine
 
 
 @dataclasses.dataclass

@@ -62,6 +62,18 @@ def test_tries_have_an_end(gateway, scripted):
     assert len(container.requests) == 5
 
 
+def test_what_never_reached_a_container_is_tried_on_all_of_them(gateway, scripted):
+    """Seven have died while no connection told of it: each refuses once, and the eighth answers."""
+    containers = [scripted() for _ in range(8)]
+    berth = gateway(*containers, health_backoff_min="10s", health_backoff_max="10s")
+    wait_until(lambda: not any(one._sockets for one in containers), "idle connections that Berth has closed")
+    for one in containers[:-1]:
+        one.die()
+    assert berth.post("/", b"x").body == b"x"
+    assert metric(berth, 'berth_retries_total{pool="default"}') == 7
+    assert [one["status"] for one in berth.pool()["containers"]] == ["down"] * 7 + ["free"]
+
+
 def test_the_budget_of_retries(gateway, scripted):
     """A fleet that fails everything is not asked five times for everything."""
     container = scripted().always(close())
