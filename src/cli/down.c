@@ -87,14 +87,19 @@ static int down_run(const struct command *cmd, int argc, char **argv)
 
 const struct command command_down = {
 	.name = "down",
-	.summary = "ends the fleet that runs in the foreground elsewhere",
+	.summary = "ends a fleet",
 	.synopsis = "[--name NAME] [--on PLACE] [--config FILE]",
-	.description = "Asks the berth up of this user to end, and waits until it is gone, its containers "
-		       "with it. What runs and waits is "
-		       "finished first, within the time of drain_timeout. When no fleet is running, that is "
-		       "said and is no error.",
-	.exit_status = "0 no fleet of this name is running any more; 1 it could not be ended; 2 wrong usage.",
-	.examples = "  berth down\n  berth down --name blue",
+	.description =
+		"Asks the berth up of this user to end, and waits until it is gone, its containers "
+		"with it. What runs and waits is "
+		"finished first, within the time of drain_timeout. When no fleet is running, that is "
+		"said and is no error.\n"
+		"\n"
+		"With --on docker or --on aws it removes all that berth up has made there, and says what; "
+		"images on a Docker Engine stay.",
+	.exit_status = "0 no fleet of this name is running any more; 1 it could not be ended, or not all "
+		       "could be removed; 2 wrong usage, or nobody to ask.",
+	.examples = "  berth down\n  berth down --name blue\n  berth down --on docker",
 	.own = options,
 	.n_own = ARRAY_LEN(options),
 	.defaults = &defaults,

@@ -195,8 +195,10 @@ const struct command command_status = {
 		       "\n"
 		       "The admin listener is --admin; else that of the configuration named by --config; "
 		       "else that of the fleet that runs under "
-		       "this name; else that of berth.yaml, or 127.0.0.1:9091.",
-	.exit_status = "0 shown; 1 no answer; 2 wrong usage.",
+		       "this name; else that of berth.yaml, or 127.0.0.1:9091.\n"
+		       "\n"
+		       "With --on docker or --on aws it asks there what exists of the fleet.",
+	.exit_status = "0 shown; 1 no answer, or no such fleet; 2 wrong usage, or nobody to ask.",
 	.examples = "  berth status\n  berth status --watch 5\n  berth status --json --admin 127.0.0.1:9091",
 	.own = options,
 	.n_own = ARRAY_LEN(options),

@@ -22,8 +22,8 @@ static const struct key options[] = {
 		.bytes = sizeof(bool), .doc = "prints only the line that tells the addresses" },
 	{ SCOPE_OWN, KIND_SWITCH, "no-wait", .offset = offsetof(struct options, more.no_wait),
 		.bytes = sizeof(bool), .doc = "on AWS: returns as soon as the instances run" },
-	{ SCOPE_OWN, KIND_SWITCH, "keep", .offset = offsetof(struct options, more.keep), .bytes = sizeof(bool),
-		.doc = "on AWS: what was made stays when it fails or is interrupted" },
+	{ SCOPE_OWN, KIND_SWITCH, "keep", .offset = offsetof(struct options, more.keep),
+		.bytes = sizeof(bool), .doc = "on AWS: what was made stays when it fails or is interrupted" },
 	{ SCOPE_OWN, KIND_SWITCH, "dry-run", .offset = offsetof(struct options, more.dry_run),
 		.bytes = sizeof(bool), .doc = "on AWS: prints what it would do, and changes nothing" },
 	{ SCOPE_OWN, KIND_SWITCH, "open-to-all", .offset = offsetof(struct options, more.open_to_all),
@@ -79,28 +79,36 @@ static const enum scope scopes[] = { SCOPE_FLEET, SCOPE_TOP, SCOPE_POOL };
 const struct command command_up = {
 	.name = "up",
 	.summary = "starts a whole fleet: the containers, and the queue in front of them",
-	.synopsis = "[--workers N] [--containers N] [--model PATH] [--listen ADDR] [OPTION]...",
-	.description = "Starts the containers as processes of this machine, waits until all are ready, and "
-		       "serves. A container that ends is "
-		       "started again, after a pause that doubles from 100 ms to 5 s; one that was up for 10 "
-		       "s begins anew. They end with this "
-		       "process, however it ends.\n"
-		       "\n"
-		       "The containers belong to the first pool of the configuration that names none of its "
-		       "own; without a configuration there is "
-		       "one such pool. Every setting is a key of berth.yaml and a flag: those of fleet: by "
-		       "their own name, the others as with berth "
-		       "serve.\n"
-		       "\n"
-		       "Ctrl-C, SIGTERM and berth down end it: what runs and waits is finished, within the "
-		       "time of drain_timeout, then the "
-		       "containers are ended; a second signal ends it at once.",
-	.exit_status = "0 ended by a signal; 1 the event loop failed; 2 wrong usage or configuration, an "
+	.synopsis = "[--on PLACE] [--workers N] [--containers N] [--model PATH] [--listen ADDR] [OPTION]...",
+	.description =
+		"Starts the containers as processes of this machine, waits until all are ready, and "
+		"serves. A container that ends is "
+		"started again, after a pause that doubles from 100 ms to 5 s; one that was up for 10 "
+		"s begins anew. They end with this "
+		"process, however it ends.\n"
+		"\n"
+		"The containers belong to the first pool of the configuration that names none of its "
+		"own; without a configuration there is "
+		"one such pool. Every setting is a key of berth.yaml and a flag: those of fleet: by "
+		"their own name, the others as with berth "
+		"serve.\n"
+		"\n"
+		"Ctrl-C, SIGTERM and berth down end it: what runs and waits is finished, within the "
+		"time of drain_timeout, then the "
+		"containers are ended; a second signal ends it at once.\n"
+		"\n"
+		"With --on docker or --on aws the fleet is made there, and stays when the command returns, "
+		"once all are ready. A fleet that "
+		"is there already is repaired and resized: what is right is left alone, what leaves finishes "
+		"first. A first run that fails or is interrupted removes what it has made. berth status and "
+		"berth down are told by --on, too.",
+	.exit_status = "0 ended by a signal, or ready elsewhere; 1 the event loop failed, or the fleet "
+		       "elsewhere could not be made; 2 wrong usage or configuration, an "
 		       "address that cannot be had, a "
 		       "model or runtime library that is missing, or a fleet of this name that runs already. "
 		       "No container is left behind.",
 	.examples = "  berth up\n  berth up --workers 2 --containers 4 --delay-ms 300\n  berth up --listen "
-		    ":80 --model models/spam",
+		    ":80 --model models/spam\n  berth up --on docker --workers 6",
 	.own = options,
 	.n_own = ARRAY_LEN(options),
 	.defaults = &defaults,
