@@ -14,6 +14,7 @@ enum {
 	POLL_MIN_US = 10 * 1000, /* between two questions for a result; doubles … */
 	POLL_MAX_US = 200 * 1000,
 	SHOWN_BYTES = 2000, /* of an answer */
+	JOB_PATH = 220,
 };
 
 /* What a client's request asks for. */
@@ -24,8 +25,8 @@ struct load;
 struct job {
 	struct list_node node; /* in its client's jobs */
 	uint64_t sent_us;
-	bool followed; /* its events have been read */
-	char path[200];
+	bool followed;  /* its events have been read */
+	char path[200]; /* JOB_PATH holds it with what stands behind it */
 };
 
 struct load_client {
@@ -80,7 +81,7 @@ static void ask(struct load_client *c, enum asked asked)
 	c->http.fields = asked == ASKED_JOB && s->async ? "Prefer: respond-async\r\n" : NULL;
 	if (asked != ASKED_JOB) {
 		struct job *job = oldest(c);
-		char path[220];
+		char path[JOB_PATH];
 		snprintf(path, sizeof path, "%s/%s", job->path, asked == ASKED_EVENTS ? "events" : "result");
 		agent_request(&c->http, "GET", path, NULL, STR(""), TIMEOUT_US);
 		return;
@@ -213,10 +214,12 @@ static void on_result_answer(struct load_client *c, const struct agent_answer *a
 		io_timer_set(l->io, &c->pause, l->io->now_us + c->pause_us);
 		return;
 	}
+	char path[JOB_PATH];
+	snprintf(path, sizeof path, "%s/result", job->path);
 	if (answer->status)
-		print_answer("Result", job->path, answer->status, answer->body);
+		print_answer("Result", path, answer->status, answer->body);
 	else
-		printf("Result from %s: none: %s\n", job->path, answer->why);
+		printf("Result from %s: none: %s\n", path, answer->why);
 	report_result(l->report, answer->status >= 200 && answer->status < 300, l->io->now_us - job->sent_us);
 	drop_job(c, job);
 	c->pause_us = POLL_MIN_US / 2;
