@@ -1,4 +1,5 @@
 #include "cli/config.h"
+#include "cli/store_default.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@ struct config *config_create(void)
 		return NULL;
 	arena_init(&c->arena, ARENA_BLOCK, ARENA_MAX);
 	settings_default(&c->settings);
+	c->settings.store = STORE_AUTO;
 	fleet_settings_default(&c->fleet);
 	set_default_addr(c->default_listen, "127.0.0.1:8080");
 	set_default_addr(&c->settings.admin, "127.0.0.1:9091");
@@ -233,6 +235,16 @@ static void name_containers(struct config *c)
 	}
 }
 
+static bool choose_store(struct config *c, enum config_use use)
+{
+	struct settings *s = &c->settings;
+	if (strcmp(s->store, STORE_AUTO) != 0)
+		return true;
+	c->store_is_default = use == CONFIG_UP && c->fleet.on == FLEET_LOCAL;
+	s->store = c->store_is_default ? store_default(c->fleet.name, &c->arena) : "memory";
+	return s->store;
+}
+
 bool config_finish(struct config *c, enum config_use use, const int *listen_fds, size_t n_listen_fds)
 {
 	struct settings *s = &c->settings;
@@ -258,6 +270,8 @@ bool config_finish(struct config *c, enum config_use use, const int *listen_fds,
 		choose_fleet_pool(c);
 	name_containers(c);
 	config_check(c, use);
+	if (!choose_store(c, use))
+		config_error_line(c, "out of memory");
 	return c->n_errors == errors_before;
 }
 

@@ -36,9 +36,10 @@ struct config {
 	struct settings settings;
 	struct fleet_settings fleet;
 	struct io_addr default_listen[1];
-	bool has_fleet;     /* the file has a fleet section, or a fleet is what this is for */
-	size_t fleet_pool;  /* index of the pool that gets the fleet's containers; n_pools: none */
-	struct arena arena; /* owned */
+	bool has_fleet;        /* the file has a fleet section, or a fleet is what this is for */
+	bool store_is_default; /* store: auto has become a database of the fleet's */
+	size_t fleet_pool;     /* index of the pool that gets the fleet's containers; n_pools: none */
+	struct arena arena;    /* owned */
 	struct config_source
 		*source; /* owned: the file as read, for the places of errors; NULL without a file */
 	struct config_flag flags[CONFIG_FLAGS_MAX];

@@ -1,5 +1,6 @@
 /* How the values of a configuration fit together: what a single value cannot show. */
 #include "cli/config.h"
+#include "cli/store_default.h"
 
 #include "http/url.h"
 
@@ -89,8 +90,9 @@ static void check_listeners(struct config *c)
 static void check_store(struct config *c)
 {
 	const char *store = c->settings.store;
-	if (strcmp(store, "memory") != 0 && (strncmp(store, "sqlite:", 7) != 0 || !store[7]))
-		config_error(c, "store", "expected memory or sqlite:PATH, found \"%.60s\"", store);
+	if (strcmp(store, "memory") != 0 && strcmp(store, STORE_AUTO) != 0 &&
+		(strncmp(store, "sqlite:", 7) != 0 || !store[7]))
+		config_error(c, "store", "expected auto, memory or sqlite:PATH, found \"%.60s\"", store);
 }
 
 static void check_limits(struct config *c)

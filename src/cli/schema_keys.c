@@ -70,7 +70,10 @@ static const struct key keys[] = {
 	{ TOP(DURATION, "client_timeouts.send", client_send_us), DURATION(MS, DAY),
 		.doc = "for which a client may take nothing of its answer" },
 	{ TOP(TEXT, "store", store), .arg = "WHERE",
-		.doc = "where background requests are kept: memory, or sqlite:PATH, which survives a crash" },
+		.doc = "where background requests are kept: memory, or sqlite:PATH, which survives a crash; "
+		       "auto: "
+		       "berth up has a database for each fleet's name in $XDG_STATE_HOME/berth, berth serve "
+		       "memory" },
 	{ SCOPE_TOP, KIND_TEXTS, "store_headers", LIST(settings, store_headers, n_store_headers),
 		.arg = "NAME", .doc = "of Authorization and Cookie, those that may be written to the store" },
 	{ TOP(NUMBER, "jobs.max", jobs_max), NUMBER(1, 100000000),

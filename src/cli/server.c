@@ -1,5 +1,7 @@
 #include "cli/server.h"
 
+#include "cli/store_default.h"
+
 #include "base/log.h"
 
 #include <errno.h>
@@ -72,6 +74,8 @@ bool server_open(struct server *s, void (*on_signal)(struct signals *s, int sign
 bool server_start(struct server *s)
 {
 	char error[SERVER_ERROR];
+	if (s->config->store_is_default)
+		store_default_make_directory(s->config->settings.store);
 	s->reactor = reactor_create(s->io, &s->config->settings, error, sizeof error);
 	if (s->reactor) {
 		s->sources = (struct sources){ .io = s->io, .reactor = s->reactor };

@@ -28,7 +28,7 @@ def environment(tmp_path_factory):
     """The environment of a user of its own: no fleet of another test, or of yours, is found."""
     directory = tmp_path_factory.mktemp("runtime")
     directory.chmod(0o700)
-    return {"XDG_RUNTIME_DIR": str(directory), **programs.model_runtime()}
+    return {"XDG_RUNTIME_DIR": str(directory), "XDG_STATE_HOME": str(directory / "state"), **programs.model_runtime()}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """berth jobs, berth store, berth load --async."""
 
 import json
+import pathlib
 import re
 import signal
 import sqlite3
@@ -273,3 +274,36 @@ def test_load_async_and_sync(run):
     result = run("load", "--async", "--sync")
     assert (result.returncode, result.stderr) == \
         (2, "berth load: --async and --sync exclude each other: a synchronous answer is the result\n")
+
+
+# ---- where jobs are kept when nothing says where ----
+
+
+def test_a_fleets_jobs_outlive_it(up, environment):
+    """berth up has a database of the fleet's name; what waits at its end is there at its next start."""
+    fleet = up().flag("workers", 1).flag("containers", 1).flag("delay-ms", 300).start()
+    jobs = [submit(fleet, b"hello") for _ in range(6)]
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait() == 0
+    database = pathlib.Path(environment["XDG_STATE_HOME"]) / "berth" / "default.db"
+    assert database.exists() and database.parent.stat().st_mode & 0o777 == 0o700
+    fleet = up().flag("workers", 1).flag("containers", 1).start()
+    for job in jobs:
+        wait_for_state(fleet, job, "done")
+
+
+def test_a_fleets_database_that_another_holds(up, environment, run):
+    up().start()
+    other = up().flag("name", "default")
+    other.env = {**other.env, "XDG_RUNTIME_DIR": str(pathlib.Path(environment["XDG_RUNTIME_DIR"]) / "other")}
+    pathlib.Path(other.env["XDG_RUNTIME_DIR"]).mkdir(mode=0o700)
+    other.launch()
+    assert other.wait() == 2
+    [line] = [line for line in other.output.splitlines() if line.startswith("berth up: store: ")]
+    assert "default.db" in line and ("another" in line or "in use" in line)
+
+
+def test_serve_keeps_jobs_in_memory(gateway, scripted, tmp_path, environment):
+    berth = gateway(scripted())
+    wait_for_state(berth, submit(berth), "done")
+    assert not list(tmp_path.glob("*.db*")) and not (pathlib.Path(environment["XDG_STATE_HOME"]) / "berth").exists()

@@ -137,9 +137,9 @@ static void test_values_that_do_not_fit_together(void **state)
 		{ POOL "    timeouts: {total: 10ms}\n",
 			"berth.yaml:3:15: timeouts.connect: must not be above timeouts.total" },
 		{ "store: sqlit:a.db\n" POOL,
-			"berth.yaml:1:8: store: expected memory or sqlite:PATH, found \"sqlit:a.db\"" },
+			"berth.yaml:1:8: store: expected auto, memory or sqlite:PATH, found \"sqlit:a.db\"" },
 		{ "store: \"sqlite:\"\n" POOL,
-			"berth.yaml:1:8: store: expected memory or sqlite:PATH, found \"sqlite:\"" },
+			"berth.yaml:1:8: store: expected auto, memory or sqlite:PATH, found \"sqlite:\"" },
 		{ POOL "    on_leave: close\n",
 			"berth.yaml:3:15: on_leave: close needs idle_probe.path: only a probe tells when the "
 			"container is idle again" },
