@@ -9,6 +9,7 @@ import processes
 import proxies
 
 MIN_ROUNDS = 3
+SPIN_SHARES = (10, 30, 100)  # per cent
 
 
 class Comparison:
@@ -101,6 +102,41 @@ class Comparison:
 
     def q10ms(self):
         self.queue("q10ms", 10000, self.options.conns, slowness=2)
+
+    def spin(self):
+        """Handoff gap and CPU with `spin: auto`, by the share of a core that it may take."""
+        made = self.variants({f"spin {share} %": f"--spin auto --spin-share {share}" for share in SPIN_SHARES})
+        targets = self.by_name(proxy for proxy in self.proxies if proxy.name in ("haproxy", "berth")) | made
+        try:
+            for test, service_us, slowness in (("spin_1ms", 1000, 1), ("spin_10ms", 10000, 2)):
+                self.rounds(test, f"spin: auto, service time {service_us} us ± 20 %, {self.options.conns} clients", targets,
+                            lambda proxy: self.steady(proxy, self.options.conns, service_us,
+                                                      seconds=self.options.seconds * slowness))
+        finally:
+            for proxy in made.values():
+                proxy.stop()
+
+    def io(self):
+        """Receiving by epoll and by io_uring."""
+        made = self.variants({"io_uring": "--io uring"})
+        targets = self.by_name(proxy for proxy in self.proxies if proxy.name == "berth") | made
+        try:
+            for test, service_us in (("io_get", 0), ("io_q1ms", 1000)):
+                self.rounds(test, f"epoll beside io_uring, service time {service_us} us, {self.options.conns} clients", targets,
+                            lambda proxy: self.steady(proxy, self.options.conns, service_us))
+        finally:
+            for proxy in made.values():
+                proxy.stop()
+
+    def variants(self, flags):
+        """Further Berths, started: name → Proxy. flags: name → what `berth serve` gets beside the options' flags."""
+        ports = proxies.free_ports(len(flags), 19700)
+        made = {}
+        for (name, more), port in zip(flags.items(), ports):
+            text = proxies.berth_command(self.options.berth, f"{self.options.flags} {more}")
+            made[name] = proxies.candidate(name.replace(" ", "-"), text, port, self.backend.ports, self.proxy_cpus)
+            made[name].start()
+        return made
 
     def open_loop(self):
         service_us = 4000

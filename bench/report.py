@@ -36,6 +36,7 @@ class Bar:
     limit: float
     of: str | None = None
     at_least: bool = False
+    whose: str = BERTH
 
     def text(self):
         sign = "≥" if self.at_least else "≤"
@@ -46,16 +47,16 @@ class Bar:
     def row(self, results):
         row = Row(self.figure, bar=self.text())
         rows = results.get(self.test, {"rows": {}})["rows"]
-        value = median(rows.get(BERTH, []), self.key)
+        value = median(rows.get(self.whose, []), self.key)
         base = median(rows.get(BASE, []), self.key)
         if base is not None:
             row.haproxy = self.form.format(base)
         if value is None:
             return row
         row.berth = self.form.format(value)
-        to_base = median_ratio(rows[BERTH], rows.get(BASE, []), self.key)
+        to_base = median_ratio(rows[self.whose], rows.get(BASE, []), self.key)
         row.ratio = "-" if to_base is None else f"{to_base:.2f}"
-        judged = median_ratio(rows[BERTH], rows.get(self.of, []), self.key) if self.of else value
+        judged = median_ratio(rows[self.whose], rows.get(self.of, []), self.key) if self.of else value
         if judged is None:
             return row
         share = self.smallest_share(rows)
@@ -130,6 +131,10 @@ ROWS = [
     Bar("system calls a request, 1 ms slots", "system_calls", "all, 1 ms", "{:.2f}", 5.5),
     Bar("handoff gap p50, 1 ms slots, us", "q1ms", "gap_p50_us", "{:.0f}", 0.65, BASE),
     Bar("handoff gap p50, 10 ms slots, us", "q10ms", "gap_p50_us", "{:.0f}", 0.65, BASE),
+    Bar("… with spin: auto, 10 % of a core, 1 ms", "spin_1ms", "gap_p50_us", "{:.0f}", 0.35, BASE, whose="spin 10 %"),
+    Bar("… with 30 %, 1 ms", "spin_1ms", "gap_p50_us", "{:.0f}", 0.35, BASE, whose="spin 30 %"),
+    Bar("… with 100 %, 1 ms", "spin_1ms", "gap_p50_us", "{:.0f}", 0.35, BASE, whose="spin 100 %"),
+    Bar("… with 100 %, 10 ms", "spin_10ms", "gap_p50_us", "{:.0f}", 0.35, BASE, whose="spin 100 %"),
     Bar("slots in use, 1 ms", "q1ms", "slots_in_use", "{:.3f}", 1.00, FLOOR, at_least=True),
     Bar("slots in use, 10 ms", "q10ms", "slots_in_use", "{:.3f}", 1.00, FLOOR, at_least=True),
     Bar("bytes of an idle connection", "memory", "idle_bytes", "{:,.0f}", 300),
@@ -222,3 +227,13 @@ def write(options, command, results, table_text):
     (options.out / "report.md").write_text("\n".join(parts) + "\n")
     (options.out / "report.json").write_text(json.dumps({"machine": machine(), "command": command, "results": results},
                                                         indent=1) + "\n")
+
+
+BEGIN, END = "<!-- the table: bench/run --document -->\n", "<!-- end of the table -->\n"
+
+
+def put_into(page, command, table_text):
+    """Replaces what stands between the two marks."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n{machine()}\n\n`{command}`\n\n{table_text}\n\n{END}{after}")
