@@ -73,7 +73,7 @@ struct source *source_create(struct io *io, const char *text, const struct sourc
 		free(base.text);
 		errno = err;
 	}
-	return s;
+	return s; /* cppcheck-suppress returnDanglingLifetime ; it holds a copy of base */
 }
 
 void source_destroy(struct source *s)

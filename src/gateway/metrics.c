@@ -227,8 +227,8 @@ void metrics_write(struct reactor *r, struct json *j)
 		r->budget.memory_used);
 	single(j, "berth_spool_bytes", "gauge", "Bytes of requests and answers in spool files.",
 		r->budget.spool_used);
-	single(j, "berth_limit_refusals_total", "counter", "Times that limits.memory or limits.spool was met.",
-		r->budget.refused);
+	single(j, "berth_limit_refusals_total", "counter",
+		"Times that limits.memory or limits.spool was met.", r->budget.refused);
 	single(j, "berth_jobs", "gauge", "Jobs that are not over.", r->jobs.count);
 	single(j, "berth_job_bytes", "gauge", "Bytes of jobs' answers in memory.", r->jobs.answer_bytes);
 	head(j, "berth_spin_seconds_total", "counter",
