@@ -263,13 +263,56 @@ class Proxy:
         self._server.server_close()
 
 
-class Namespace:
-    """A network namespace in which addresses are put on loopback. Needs root."""
+class Metadata:
+    """The metadata service of an instance (IMDSv2): nothing is answered without a token. keys: those of its role."""
 
-    def __init__(self):
-        self.name = f"berth-aws-{os.getpid()}"
-        subprocess.run(["ip", "netns", "add", self.name], check=True)
-        self.execute("ip", "link", "set", "lo", "up")
+    def __init__(self, keys, namespace=None, port=0):
+        self.keys = keys
+        self.asked = []
+        service = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                service.asked.append((self.command, self.path))
+                allowed = self.command == "PUT" or self.headers["X-aws-ec2-metadata-token"] == "a-token"
+                body = service.answers().get(self.path, "").encode() if allowed else b""
+                self.send_response(200 if body else 404 if allowed else 401)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_PUT = answer
+
+            def log_message(self, *_):
+                pass
+
+        def listen():
+            return http.server.ThreadingHTTPServer(("169.254.169.254" if namespace else "127.0.0.1", port), Handler)
+
+        self._server = namespace.run(listen) if namespace else listen()
+        self.endpoint = "http://%s:%d" % self._server.server_address[:2]
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def answers(self):
+        role = "/latest/meta-data/iam/security-credentials/"
+        return {"/latest/api/token": "a-token", role: "its-role\n", "/latest/meta-data/placement/region": REGION,
+                role + "its-role": json.dumps({"Code": "Success", "AccessKeyId": self.keys["id"],
+                                               "SecretAccessKey": self.keys["secret"], "Token": self.keys.get("token", ""),
+                                               "Expiration": "2099-01-01T00:00:00Z"}, indent=2)}
+
+    def stop(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Namespace:
+    """A network namespace in which addresses are put on loopback. Needs root. name: of one that is there."""
+
+    def __init__(self, name=None):
+        self.name = name or f"berth-aws-{os.getpid()}"
+        if not name:
+            subprocess.run(["ip", "netns", "add", self.name], check=True)
+            self.execute("ip", "link", "set", "lo", "up")
 
     def command(self, *words):
         return ["nsenter", f"--net=/run/netns/{self.name}", *map(str, words)]
@@ -289,6 +332,23 @@ class Namespace:
 
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             return pool.submit(enter).result()
+
+    def connect(self, host, method, path, body=None):
+        """A request from within: (status, body)."""
+        def go():
+            connection = http.client.HTTPConnection(host, timeout=60)
+            with contextlib.closing(connection):
+                connection.request(method, path, body, {"Content-Type": "text/plain"})
+                response = connection.getresponse()
+                return response.status, response.read()
+        return self.run(go)
+
+    def counts(self, host):
+        """What a front says of its containers; nothing while it does not answer."""
+        try:
+            return json.loads(self.connect(host, "GET", "/berth/readyz")[1])
+        except OSError:
+            return {}
 
     def remove(self):
         subprocess.run(["ip", "netns", "delete", self.name], check=True)

@@ -3,7 +3,6 @@ back through boto3."""
 
 import base64
 import hashlib
-import http.server
 import json
 import os
 import re
@@ -297,38 +296,14 @@ def test_credentials_of_a_profile(cloud, operator, tmp_path):
 
 
 def test_credentials_of_the_instance(cloud, operator):
-    """IMDSv2: nothing is answered without a token."""
-    keys = cloud.make_user("instance", aws.EVERYTHING)
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self):
-            asked.append((self.command, self.path))
-            role = "/latest/meta-data/iam/security-credentials/"
-            answers = {"/latest/api/token": "secret-token", role: "front\n", "/latest/meta-data/placement/region": aws.REGION,
-                       role + "front": json.dumps({"AccessKeyId": keys["id"], "SecretAccessKey": keys["secret"],
-                                                   "Token": "", "Expiration": "2099-01-01T00:00:00Z"})}
-            allowed = self.command == "PUT" or self.headers["X-aws-ec2-metadata-token"] == "secret-token"
-            body = answers[self.path].encode() if allowed else b""
-            self.send_response(200 if allowed else 401)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_PUT = answer
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    service = aws.Metadata(cloud.make_user("instance", aws.EVERYTHING))
     one = operator("instance")
-    one.environment.update({"AWS_ACCESS_KEY_ID": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_EC2_METADATA_DISABLED": "",
-                            "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:%d" % server.server_address[1]})
+    one.environment.update({"AWS_ACCESS_KEY_ID": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": "",
+                            "AWS_EC2_METADATA_DISABLED": "", "AWS_EC2_METADATA_SERVICE_ENDPOINT": service.endpoint})
     result = one.down()
-    server.shutdown()
+    service.stop()
     assert "nothing is left" in result.stdout, result.stderr
-    assert ("PUT", "/latest/api/token") in asked
+    assert ("PUT", "/latest/api/token") in service.asked
 
 
 # ---- runs that are cut off ----

@@ -2,8 +2,6 @@
 addresses that moto gives, the orchestrator runs with the configuration out of its start-up script, and finds the workers by
 their tags."""
 
-import http.client
-import json
 import os
 import re
 import shutil
@@ -67,22 +65,6 @@ class Machines:
             program.process.kill()
             program.wait()
 
-    def ask(self, host, method, path, body=None):
-        """A request from within the namespace."""
-        def go():
-            connection = http.client.HTTPConnection(host, timeout=60)
-            connection.request(method, path, body, {"Content-Type": "text/plain"})
-            response = connection.getresponse()
-            return response.status, response.read()
-        return self.namespace.run(go)
-
-    def counts(self, host):
-        """What the front says of its containers; nothing while it does not answer."""
-        try:
-            return json.loads(self.ask(host, "GET", "/berth/readyz")[1])
-        except OSError:
-            return {}
-
 
 @pytest.fixture
 def namespace():
@@ -122,11 +104,11 @@ def test_up_waits_for_the_front(machines, namespace):
     workers = cluster.workers()
     machines.start_orchestrator(front)
     machines.start_worker(workers[0])
-    wait_until(lambda: machines.counts(host).get("up") == 2, "the first worker", 60)
+    wait_until(lambda: machines.namespace.counts(host).get("up") == 2, "the first worker", 60)
     assert process.poll() is None, "the second worker is not up yet"
     machines.start_worker(workers[1])
     assert f'is up at http://{host}\n' in finish(process)
-    assert machines.ask(host, "POST", "/run_model", b"you have won a prize")[0] == 200
+    assert machines.namespace.connect(host, "POST", "/run_model", b"you have won a prize")[0] == 200
 
     operator.proxy.forget()
     assert "all is as it shall be" in finish(up()) and not operator.proxy.changes
@@ -139,7 +121,7 @@ def test_up_waits_for_the_front(machines, namespace):
     assert process.poll() is None, "its containers are not up yet"
     machines.start_worker(new)
     finish(process)
-    counts = machines.counts(host)
+    counts = machines.namespace.counts(host)
     assert (counts["containers"], counts["up"], counts["draining"]) == (4, 4, 0)
     assert sorted(g["containers"] for g in counts["generations"].values()) == [2, 2]
 
@@ -161,7 +143,7 @@ def check_that_draining_lets_requests_finish(machines, host):
     operator.proxy.on_call = on_call
 
     def ask():
-        answers.append(machines.ask(host, "POST", "/run_model", b"hello")[0])
+        answers.append(machines.namespace.connect(host, "POST", "/run_model", b"hello")[0])
         events.append("answer")
     clients = [threading.Thread(target=ask) for _ in range(4)]
     process = machines.operator.start_up("--workers", 1, namespace=machines.namespace)
