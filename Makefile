@@ -2,7 +2,7 @@
 # V=1 shows the commands in full.
 
 .DEFAULT_GOAL := build/berth
-.PHONY: build/berth help run image demo check test test-rest test-all sim fuzz chaos bench lint format clean
+.PHONY: build/berth help run image demo check test test-rest test-all sim fuzz coverage chaos bench lint format clean
 
 ifeq ($(V),)
 Q := @
@@ -33,7 +33,7 @@ check: ## a minute: unit tests, include lines, a short simulation
 	$(Q)tools/setup --for build
 	$(Q)tools/run-tests check
 
-test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 2500 simulated worlds
+test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 30000 simulated worlds
 	$(Q)tools/setup --for test
 	$(Q)tools/run-tests test $(if $(MINUTES),--minutes $(MINUTES))
 
@@ -53,6 +53,10 @@ sim: ## simulations: SEEDS=100 of them from FIRST=1
 fuzz: ## every fuzzer for SECONDS=60
 	$(Q)tools/setup --for test
 	$(Q)tools/fuzz $(or $(SECONDS),60)
+
+coverage: ## which lines of src/http the unit tests and the fuzzers' corpora reach
+	$(Q)tools/setup --for test
+	$(Q)tools/coverage
 
 chaos: build/berth ## containers that die, workers cut off, slow clients: five minutes, root; ARGS="--seed N" goes to test/chaos/run
 	$(Q)tools/setup --for chaos
