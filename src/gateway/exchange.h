@@ -58,7 +58,7 @@ struct exchange {
 	uint8_t method;          /* enum http_method, as the container is asked */
 	uint8_t minor_version;   /* the client's */
 	uint8_t bounces;         /* busy answers so far */
-	uint8_t undelivered;   /* of the ticket's attempts, those that never reached a container */
+	uint8_t undelivered;     /* of the ticket's attempts, those that never reached a container */
 	bool keep_alive : 1;     /* the client's wish */
 	bool head_open : 1;      /* the request's head lacks its end: the body's length is not known yet */
 	bool answering : 1;      /* bytes of the final answer have gone to the client */
