@@ -73,12 +73,6 @@ static const struct io_listener_ops listener_ops = { .on_connection = on_connect
 
 /* ---- turns ---- */
 
-static void on_again(struct io_message *m)
-{
-	struct worker *w = CONTAINER_OF(m, struct worker, again);
-	w->again_posted = false;
-}
-
 /* Or the largest request would decide what is resident from then on. Not at once: the next may be as large.
  */
 static void on_trim(struct io_timer *t)
@@ -131,7 +125,6 @@ bool worker_init(struct worker *w, struct io *io, const struct options *options,
 	w->connections_max = connections_max();
 	for (size_t i = 0; i < LISTEN_MAX; i++)
 		w->listeners[i] = (struct worker_listener){ .listener.fd = -1, .worker = w };
-	w->again.on_message = on_again;
 	w->trim.on_timer = on_trim;
 	for (int s = 0; s < CONN_STATES; s++)
 		list_init(&w->conns[s]);

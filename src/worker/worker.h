@@ -83,8 +83,6 @@ struct worker {
 	struct slots slots;
 	struct metrics metrics;
 	struct list conns[CONN_STATES];
-	struct io_message again; /* brings the next turn at once */
-	bool again_posted;
 	bool stopping;
 	uint64_t mean_us;     /* decaying, of short jobs; UINT64_MAX before the first */
 	struct io_timer trim; /* gives memory back when the last large request is a while ago */
