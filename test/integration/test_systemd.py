@@ -95,7 +95,7 @@ def traced(tmp_path, program):
 
     def calls():
         text = log.read_text(errors="replace")
-        return [(m[1], m[0]) for m in re.finditer(r"^\d+ (?:<\.\.\. )?(\w+)(?:\(| resumed).*$", text, re.MULTILINE)]
+        return [(m[1], m[0]) for m in re.finditer(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed).*$", text, re.MULTILINE)]
     return calls
 
 
