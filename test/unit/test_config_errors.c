@@ -38,7 +38,7 @@ static void test_values_of_the_wrong_kind(void **state)
 		{ "drain_timeout: 2d\n", "berth.yaml:1:16: drain_timeout: expected 0 to 1d, found \"2d\"" },
 		{ "limits: {body: 1MEG}\n",
 			"berth.yaml:1:16: limits.body: expected a size (64KiB, 10MB, 512), found \"1MEG\"" },
-		{ "limits: {head: 5}\n", "berth.yaml:1:16: limits.head: expected 1KiB to 1MiB, found \"5\"" },
+		{ "limits: {head: 5}\n", "berth.yaml:1:16: limits.head: expected 1KiB to 64KiB, found \"5\"" },
 		{ "limits: 5\n", "berth.yaml:1:9: limits: expected a mapping, found \"5\"" },
 		{ "limits: [a]\n", "berth.yaml:1:9: limits: expected a mapping, found a list" },
 		{ "half_close: no\n", "berth.yaml:1:13: half_close: expected leave or wait, found \"no\"" },
