@@ -12,9 +12,10 @@
 struct deployment_options {
 	bool quiet; /* up: only the line that tells the addresses */
 	bool json;  /* status: for programs */
-	bool no_wait, keep, dry_run; /* up on AWS: not until all are ready; what failed stays; says what it would do */
-	bool open_to_all;            /* up on AWS: everybody may be let in */
-	bool yes;                    /* down on AWS: does not ask */
+	bool no_wait, keep,
+		dry_run;  /* up on AWS: not until all are ready; what failed stays; says what it would do */
+	bool open_to_all; /* up on AWS: everybody may be let in */
+	bool yes;         /* down on AWS: does not ask */
 };
 
 struct deployment {

@@ -315,7 +315,7 @@ static bool check(const struct server *server)
 	if (f->orchestrator == FLEET_ON_HOST)
 		return true;
 	for (size_t i = 0; i < s->n_listen; i++) {
-		if (s->listen[i].sa.sa_family != AF_UNIX && i < DOCKER_FRONTS_MAX)
+		if (i < DOCKER_FRONTS_MAX && s->listen[i].sa.sa_family != AF_UNIX)
 			continue;
 		cli_complain(server->cmd,
 			"listen: the orchestrator's container has up to %d addresses with a port each: "

@@ -1,23 +1,16 @@
-/* What makes a fleet's parts, and removes them. */
-#include "fleet/docker.h"
+/* What makes network, volume and containers, and removes them. */
+#include "fleet/docker_parts.h"
 
 #include "base/str.h"
-#include "fleet/image.h"
-#include "fleet/image_files.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-enum { STOP_S = 10, ORCHESTRATOR_PIDS = 256, FIRST_CONTAINER = 3 };
+enum { STOP_S = 10 };
 
-static bool fail(struct docker *d, const char *fmt, ...) PRINTF(2, 3);
-static bool fail(struct docker *d, const char *fmt, ...)
+bool docker_fail(struct docker *d, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -28,21 +21,20 @@ static bool fail(struct docker *d, const char *fmt, ...)
 
 /* ---- one call ---- */
 
-/* POST of a body, which is released; *ret_id is the answer's Id, where it is asked for. */
-static bool post(struct docker *d, const char *what, const char *path, json_t *body, char ret_id[DOCKER_ID])
+bool docker_post(struct docker *d, const char *what, const char *path, json_t *body, char ret_id[DOCKER_ID])
 {
 	struct engine_call call;
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_decref(body);
 	if (!text)
-		return fail(d, "out of memory");
+		return docker_fail(d, "out of memory");
 	engine_call_init(&call, "POST", "%s", path);
 	call.type = "application/json";
 	call.body = text;
 	call.body_bytes = strlen(text);
 	bool ok = engine_run(&d->engine, &call, 1);
 	if (!ok)
-		fail(d, "%s: %s", what, call.why);
+		docker_fail(d, "%s: %s", what, call.why);
 	json_t *answer = ok && call.answer ? json_loads(call.answer, 0, NULL) : NULL;
 	const char *id = json_string_value(json_object_get(answer, "Id"));
 	if (ret_id)
@@ -60,7 +52,7 @@ static bool delete (struct docker *d, const char *what, const char *path)
 	engine_call_init(&call, "DELETE", "%s", path);
 	bool ok = engine_run(&d->engine, &call, 1) || call.status == 404;
 	if (!ok)
-		fail(d, "%s cannot be removed: %s", what, call.why);
+		docker_fail(d, "%s cannot be removed: %s", what, call.why);
 	engine_call_finish(&call);
 	return ok;
 }
@@ -73,7 +65,7 @@ static bool create_network(struct docker *d, const char *subnet)
 		"CheckDuplicate", 1, "Labels", DOCKER_LABEL_FLEET, d->settings->name);
 	if (body && *subnet)
 		(void)json_object_set_new(body, "IPAM", json_pack("{s:[{s:s}]}", "Config", "Subnet", subnet));
-	return post(d, "the network cannot be made", "/networks/create", body, d->network_id);
+	return docker_post(d, "the network cannot be made", "/networks/create", body, d->network_id);
 }
 
 /* Containers can have fixed addresses only where the subnet was named. Which one is free, the engine knows
@@ -103,7 +95,7 @@ bool docker_make_volume(struct docker *d)
 {
 	if (d->has_volume)
 		return true;
-	d->has_volume = post(d, "the volume cannot be made", "/volumes/create",
+	d->has_volume = docker_post(d, "the volume cannot be made", "/volumes/create",
 		json_pack(
 			"{s:s, s:{s:s}}", "Name", d->prefix, "Labels", DOCKER_LABEL_FLEET, d->settings->name),
 		NULL);
@@ -120,8 +112,7 @@ bool docker_remove_volume(struct docker *d)
 	return true;
 }
 
-/* The nth address of the network, 1 being the engine's own. */
-static bool address(struct docker *d, uint32_t n, char ret[DOCKER_IP])
+bool docker_address(struct docker *d, uint32_t n, char ret[DOCKER_IP])
 {
 	struct in_addr base;
 	unsigned bits = 0;
@@ -133,12 +124,12 @@ static bool address(struct docker *d, uint32_t n, char ret[DOCKER_IP])
 		bits = (unsigned)strtoul(slash + 1, NULL, 10);
 	}
 	if (!slash || bits < 1 || bits > 30 || inet_pton(AF_INET, text, &base) != 1)
-		return fail(d, "the network %s has the subnet \"%s\", and an IPv4 one is needed", d->prefix,
-			d->subnet);
+		return docker_fail(d, "the network %s has the subnet \"%s\", and an IPv4 one is needed",
+			d->prefix, d->subnet);
 	uint32_t size = (uint32_t)1 << (32 - bits);
 	if (n >= size - 1)
-		return fail(d, "the network's subnet %s has room for %u containers", d->subnet,
-			size - 1 - FIRST_CONTAINER);
+		return docker_fail(d, "the network's subnet %s has room for %u containers", d->subnet,
+			size - 1 - DOCKER_FIRST_CONTAINER);
 	base.s_addr = htonl(ntohl(base.s_addr) + n);
 	inet_ntop(AF_INET, &base, ret, DOCKER_IP);
 	return true;
@@ -154,8 +145,7 @@ static json_t *words_json(const char *const *words)
 	return list;
 }
 
-/* What no container of Berth's may do. */
-static json_t *confined(const struct docker *d, bool writable)
+json_t *docker_confined(const struct docker *d, bool writable)
 {
 	return json_pack("{s:b, s:[s], s:[s], s:{s:s}, s:s, s:{s:s, s:{s:s, s:s}}}", "ReadonlyRootfs",
 		!writable, "CapDrop", "ALL", "SecurityOpt", "no-new-privileges", "RestartPolicy", "Name",
@@ -167,7 +157,7 @@ static json_t *confined(const struct docker *d, bool writable)
 static json_t *container_body(const struct docker *d, const struct docker_recipe *recipe)
 {
 	const struct fleet_settings *s = d->settings;
-	json_t *host = confined(d, s->writable_root);
+	json_t *host = docker_confined(d, s->writable_root);
 	json_t *body = json_pack(
 		"{s:s, s:i, s:o}", "Image", recipe->image, "StopTimeout", STOP_S, "HostConfig", host);
 	if (!body)
@@ -195,10 +185,10 @@ bool docker_set_recipe(struct docker *d, const struct docker_recipe *recipe)
 	bool ok = text && digest_bytes(str_of(text), d->spec);
 	json_decref(whole);
 	free(text);
-	return ok || fail(d, "out of memory");
+	return ok || docker_fail(d, "out of memory");
 }
 
-static void set_address(json_t *body, const struct docker *d, const char *ip)
+void docker_set_address(json_t *body, const struct docker *d, const char *ip)
 {
 	json_object_set_new(body, "NetworkingConfig",
 		json_pack(
@@ -214,7 +204,7 @@ static char *container_text(struct docker *d, const struct docker_recipe *recipe
 	snprintf(worker, sizeof worker, "%u", c->worker);
 	snprintf(port, sizeof port, "%u", recipe->port);
 	str_copy(c->spec, sizeof c->spec, str_of(d->spec));
-	if (!address(d, FIRST_CONTAINER + c->number - 1, c->ip))
+	if (!docker_address(d, DOCKER_FIRST_CONTAINER + c->number - 1, c->ip))
 		return NULL;
 	json_t *body = container_body(d, recipe);
 	json_t *labels = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", DOCKER_LABEL_FLEET, d->settings->name,
@@ -222,12 +212,12 @@ static char *container_text(struct docker *d, const struct docker_recipe *recipe
 		DOCKER_LABEL_PORT, port, DOCKER_LABEL_SPEC, c->spec);
 	if (body) {
 		json_object_set_new(body, "Labels", labels);
-		set_address(body, d, c->ip);
+		docker_set_address(body, d, c->ip);
 	}
 	char *text = body && labels ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_decref(body);
 	if (!text)
-		fail(d, "out of memory");
+		docker_fail(d, "out of memory");
 	return text;
 }
 
@@ -247,7 +237,7 @@ static bool batch_init(struct batch *b, struct docker *d, const char *doing)
 	*b = (struct batch){ .d = d, .doing = doing };
 	b->calls = calloc(d->n + 1, sizeof *b->calls);
 	b->whose = calloc(d->n + 1, sizeof *b->whose);
-	return (b->calls && b->whose) || fail(d, "out of memory");
+	return (b->calls && b->whose) || docker_fail(d, "out of memory");
 }
 
 static struct engine_call *batch_add(struct batch *b, struct docker_container *c)
@@ -266,7 +256,7 @@ static bool batch_run(struct batch *b, int also)
 		if (!call->why[0] || (call->status && call->status == also))
 			continue;
 		if (ok)
-			fail(b->d, "%s cannot be %s: %s", b->whose[i]->name, b->doing, call->why);
+			docker_fail(b->d, "%s cannot be %s: %s", b->whose[i]->name, b->doing, call->why);
 		ok = false;
 	}
 	return ok;
@@ -350,133 +340,6 @@ bool docker_make(struct docker *d, const struct docker_recipe *recipe)
 	ok = ok && batch_run(&b, 0);
 	batch_finish(&b);
 	return ok;
-}
-
-/* ---- the orchestrator ---- */
-
-static bool set_ports(json_t *body, json_t *host, const struct docker_front *fronts, size_t n)
-{
-	json_t *exposed = json_object(), *bindings = json_object();
-	for (size_t i = 0; i < n; i++) {
-		char inside[32], outside[8];
-		snprintf(inside, sizeof inside, "%zu/tcp", DOCKER_FRONT_PORT + i);
-		snprintf(outside, sizeof outside, "%u", fronts[i].port);
-		json_object_set_new(exposed, inside, json_object());
-		json_object_set_new(bindings, inside,
-			json_pack("[{s:s, s:s}]", "HostIp", fronts[i].ip, "HostPort", outside));
-	}
-	return json_object_set_new(body, "ExposedPorts", exposed) == 0 &&
-		json_object_set_new(host, "PortBindings", bindings) == 0;
-}
-
-static json_t *orchestrator_body(struct docker *d, const struct docker_orchestrator *o, const char *ip)
-{
-	json_t *host = confined(d, false);
-	json_t *body = json_pack("{s:s, s:[s,s,s], s:[s], s:I, s:{s:s, s:s, s:s}, s:o}", "Image", o->image,
-		"Cmd", "serve", "--config", IMAGE_STATE_DIR "/berth.yaml", "Env", "TMPDIR=" IMAGE_STATE_DIR,
-		"StopTimeout", (json_int_t)o->stop_s, "Labels", DOCKER_LABEL_FLEET, d->settings->name,
-		DOCKER_LABEL_ROLE, "orchestrator", DOCKER_LABEL_SPEC, o->spec, "HostConfig", host);
-	if (!body)
-		return NULL;
-	json_object_set_new(host, "PidsLimit", json_integer(ORCHESTRATOR_PIDS));
-	json_object_set_new(host, "Mounts",
-		json_pack("[{s:s, s:s, s:s}]", "Type", "volume", "Source", d->prefix, "Target",
-			IMAGE_STATE_DIR));
-	set_address(body, d, ip);
-	if (set_ports(body, host, o->fronts, o->n_fronts))
-		return body;
-	json_decref(body);
-	return NULL;
-}
-
-bool docker_create_orchestrator(struct docker *d, const struct docker_orchestrator *o)
-{
-	char path[DOCKER_NAME + 96];
-	struct docker_container made = { .fate = DOCKER_START, .orchestrator = true };
-	if (!address(d, FIRST_CONTAINER - 1, made.ip))
-		return false;
-	snprintf(made.name, sizeof made.name, "%s-orchestrator", d->prefix);
-	str_copy(made.spec, sizeof made.spec, str_of(o->spec));
-	snprintf(path, sizeof path, "/containers/create?name=%s", made.name);
-	if (!post(d, "the orchestrator cannot be made", path, orchestrator_body(d, o, made.ip), made.id))
-		return false;
-	struct docker_container *c = docker_append(d);
-	if (c)
-		*c = made;
-	return c;
-}
-
-bool docker_start_orchestrator(struct docker *d)
-{
-	struct docker_container *c = docker_orchestrator(d);
-	char path[DOCKER_ID + 32];
-	snprintf(path, sizeof path, "/containers/%s/start", c->id);
-	if (!post(d, "the orchestrator cannot be started", path, json_object(), NULL))
-		return false;
-	c->fate = DOCKER_KEEP;
-	return true;
-}
-
-/* A tarball with one file. */
-static bool make_tarball(int fd, const char *name, const char *text, char error[IMAGE_ERROR])
-{
-	struct archive *a = tar_open(fd, error);
-	bool ok = a && tar_add(a, name, text, strlen(text), IMAGE_USER, error);
-	return tar_close(a, ok, error);
-}
-
-bool docker_put_file(struct docker *d, const char *name, const char *text)
-{
-	char error[IMAGE_ERROR];
-	struct engine_call call;
-	int fd = memfd_create("berth", MFD_CLOEXEC);
-	if (fd < 0)
-		return fail(d, "%s: %s", name, strerror(errno));
-	bool ok = make_tarball(fd, name, text, error);
-	off_t bytes = lseek(fd, 0, SEEK_END);
-	if (!ok) {
-		fail(d, "%.300s", error);
-	} else {
-		engine_call_init(&call, "PUT", "/containers/%s/archive?path=" IMAGE_STATE_DIR,
-			docker_orchestrator(d)->id);
-		call.type = "application/x-tar";
-		call.file = fd;
-		call.file_bytes = (uint64_t)bytes;
-		ok = engine_run(&d->engine, &call, 1);
-		if (!ok)
-			fail(d, "%s cannot be written for the orchestrator: %s", name, call.why);
-		engine_call_finish(&call);
-	}
-	close(fd);
-	return ok;
-}
-
-/* Frames of a stream without a terminal: eight bytes, of which the last four are the length of what follows.
- */
-void docker_last_words(struct docker *d, const struct docker_container *c, char *text, size_t size)
-{
-	struct engine_call call;
-	size_t at = 0, n = 0;
-	engine_call_init(&call, "GET", "/containers/%s/logs?stdout=true&stderr=true&tail=3", c->id);
-	(void)engine_run(&d->engine, &call, 1);
-	while (call.status == 200 && at + 8 < call.answer_bytes && n + 1 < size) {
-		uint32_t frame;
-		memcpy(&frame, call.answer + at + 4, sizeof frame);
-		size_t left = call.answer_bytes - at - 8, length = ntohl(frame);
-		length = length < left ? length : left;
-		size_t fits = length < size - 1 - n ? length : size - 1 - n;
-		memcpy(text + n, call.answer + at + 8, fits);
-		n += fits;
-		at += 8 + length;
-	}
-	while (n && (unsigned char)text[n - 1] <= ' ')
-		n--;
-	text[n] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		if ((unsigned char)text[i] < ' ')
-			text[i] = ' ';
-	}
-	engine_call_finish(&call);
 }
 
 /* ---- removing ---- */
