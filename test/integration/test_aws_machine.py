@@ -61,8 +61,13 @@ class Machine:
 
 
 def keys_of_role(cloud, cluster, role):
-    """A session of the role itself: it may do what its policy says."""
-    arn = cloud.call("iam", "get_role", RoleName=f"berth-{cluster.name}-{aws.REGION}-{role}")["Role"]["Arn"]
+    """A session with the policy that the role has. moto lets no service take a role on, so it is another role."""
+    policy = cloud.call("iam", "get_role_policy", RoleName=f"berth-{cluster.name}-{aws.REGION}-{role}", PolicyName="berth")
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}]}
+    name = f"machine-{role}"
+    arn = cloud.call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    cloud.call("iam", "put_role_policy", RoleName=name, PolicyName="it", PolicyDocument=json.dumps(policy["PolicyDocument"]))
     keys = cloud.call("sts", "assume_role", RoleArn=arn, RoleSessionName="machine")["Credentials"]
     return {"id": keys["AccessKeyId"], "secret": keys["SecretAccessKey"], "token": keys["SessionToken"]}
 
