@@ -103,13 +103,14 @@ static struct config *read_again(const struct server *s, const struct fleet *fle
 	return NULL;
 }
 
-/* Configurations that nothing refers to any more go. */
-static void drop_unused(struct server *s)
+/* Configurations that nothing refers to any more go. A fleet refers to the one that it was started with, the
+ * oldest. */
+static void drop_unused(struct server *s, const struct fleet *fleet)
 {
 	struct config **at = &s->config->older;
 	while (*at) {
 		struct config *c = *at;
-		if (reactor_uses(s->reactor, &c->settings)) {
+		if (reactor_uses(s->reactor, &c->settings) || (fleet && !c->older)) {
 			at = &c->older;
 			continue;
 		}
@@ -133,7 +134,7 @@ static void take_over(struct server *s, const struct fleet *fleet)
 	}
 	c->older = s->config;
 	s->config = c;
-	drop_unused(s);
+	drop_unused(s, fleet);
 	if (!sources_follow(&s->sources, &c->settings, error, sizeof error))
 		log_error("reload: %s; it is tried again with the next reload", error);
 	log_info("reload: the configuration is taken over; where Berth listens, its log, status file and "

@@ -70,6 +70,14 @@ def test_requests_go_by_unix_sockets_and_the_ports_answer_too(up, run):
     assert "/near.container" not in pathlib.Path("/proc/net/unix").read_text()
 
 
+def test_a_container_starts_again_after_a_reload(up):
+    """By the settings that the fleet was started with, which the reload must leave in place."""
+    fleet = up().start()
+    fleet.signal(signal.SIGHUP).wait_for("reload: the configuration is taken over")
+    os.kill(children_of(fleet.process.pid)[0], signal.SIGKILL)
+    fleet.wait_for(r"container\d is up again")
+
+
 def test_the_curl_lines_can_be_pasted(up):
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
