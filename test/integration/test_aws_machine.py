@@ -23,6 +23,8 @@ def engine():
         it.stop()
         pytest.skip(it.trouble)
     yield it
+    for one in it.get("/containers/json?all=true"):  # or their files would be in use
+        it.request("DELETE", f"/containers/{one['Id']}?force=true")
     it.stop()
 
 
@@ -50,6 +52,8 @@ class Machine:
         script = script.replace(f"seed={directory}", "seed=").replace(f"{directory}/var/lib/berth/status", "/var/lib/berth/status")
         script = re.sub(rf"-v (\S+):{re.escape(str(directory))}", r"-v \1:", script)
         script = script.replace(f"TMPDIR={directory}", "TMPDIR=").replace(f"--config {directory}", "--config ")
+        # Here the metadata service has port 80 of an address of this machine, so the front takes but one.
+        script = script.replace('"[::]:80"', f'"{instance["PublicIpAddress"]}:80"')
         (directory / "script").write_text(script)
         self.program = Program(*namespace.command("bash", directory / "script"), env=engine.env, cwd=directory)
 
