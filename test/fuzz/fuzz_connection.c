@@ -6,7 +6,7 @@
  */
 #include "fuzz.h"
 
-#include "../sim/io_sim.h"
+#include "sim/io_sim.h"
 #include "base/log.h"
 #include "gateway/reactor.h"
 
