@@ -78,7 +78,7 @@ bool runtime_find_file(const char *program_dir, char ret[RUNTIME_PATH], struct w
 	if (!library)
 		return false;
 	bool ok = dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 && map && realpath(map->l_name, ret);
-	dlclose(library);
+	/* It stays loaded: what its constructors have allocated would be out of reach. */
 	return ok ? true : why_set(why, "cannot tell where the model runtime was loaded from");
 }
 
