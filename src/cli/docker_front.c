@@ -92,7 +92,9 @@ static bool spec_of(struct docker_up *u, const char *config, const struct settin
 	char *whole = root && json_object_set_new(root, "listen", listen) == 0
 		? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS)
 		: NULL;
-	bool ok = whole && digest_bytes(str_of(whole), ret);
+	if (whole)
+		digest_bytes(str_of(whole), ret);
+	bool ok = whole != NULL;
 	free(whole);
 	json_decref(root);
 	return ok || fail_memory(u);

@@ -112,9 +112,6 @@ void aws_call_finish(struct aws_call *c);
  * slashes is set. */
 void aws_encode(FILE *to, const char *text, bool slashes);
 
-/* SHA-256 of bytes, hexadecimal. */
-void aws_sha256(const void *bytes, size_t n, char ret[65]);
-
 /* ---- aws_error.c ---- */
 
 enum aws_verdict { AWS_OK, AWS_AGAIN, AWS_LATER, AWS_FAILED };

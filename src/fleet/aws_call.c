@@ -1,20 +1,11 @@
 /* What a call is made of. */
 #include "fleet/aws.h"
 
-#include <openssl/evp.h>
+#include "fleet/digest.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-void aws_sha256(const void *bytes, size_t n, char ret[65])
-{
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-	int ok = EVP_Digest(bytes, n, hash, &len, EVP_sha256(), NULL);
-	CHECK(ok && len == 32);
-	for (unsigned i = 0; i < 32; i++)
-		snprintf(ret + 2 * (size_t)i, 3, "%02x", hash[i]);
-}
 
 void aws_encode(FILE *to, const char *text, bool slashes)
 {
@@ -111,7 +102,7 @@ bool aws_call_seal(struct aws_call *c)
 	if (!c->body || !c->path)
 		return false;
 	if (c->file < 0)
-		aws_sha256(c->body, c->body_bytes, c->sha256);
+		digest_bytes((struct str){ c->body, c->body_bytes }, c->sha256);
 	return true;
 }
 

@@ -1,5 +1,7 @@
 #include "fleet/aws_cluster.h"
 
+#include "fleet/digest.h"
+
 #include <string.h>
 
 static const char *const role_names[] = { [AWS_WORKER] = "worker", [AWS_ORCHESTRATOR] = "orchestrator" };
@@ -44,7 +46,7 @@ const char *aws_bucket_name(const char *cluster, const char *region, const char 
 {
 	char text[160], digest[65];
 	int n = snprintf(text, sizeof text, "%.32s/%.40s/%.40s", account, region, cluster);
-	aws_sha256(text, (size_t)n, digest);
+	digest_bytes((struct str){ text, (size_t)n }, digest);
 	snprintf(name, AWS_NAME, "berth-%s-%.12s", cluster, digest);
 	return name;
 }

@@ -1,6 +1,7 @@
 /* What the instances of a cluster are made from. */
 #include "fleet/aws_plan.h"
 #include "fleet/aws_userdata.h"
+#include "fleet/digest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static bool make_spec(char spec[AWS_SPEC], const struct aws_settings *s, const c
 		or_none(s->key), user_data);
 	if (n < 0)
 		return false;
-	aws_sha256(text, (size_t)n, digest);
+	digest_bytes((struct str){ text, (size_t)n }, digest);
 	free(text);
 	snprintf(spec, AWS_SPEC, "%.16s", digest);
 	return true;

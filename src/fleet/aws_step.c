@@ -1,8 +1,9 @@
 #include "fleet/aws_step.h"
 
 #include "fleet/aws_userdata.h"
+#include "fleet/digest.h"
 
-#include <openssl/evp.h>
+#include <nettle/base64.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -253,15 +254,18 @@ static void client_token(const struct aws_site *site, const struct aws_step *s, 
 		aws_role_name(s->role), i->index, i->generation, i->spec, site->found->groups[s->role].id,
 		site->ami, site->subnet);
 	CHECK(n < (int)sizeof text);
-	aws_sha256(text, (size_t)n, token);
+	digest_bytes((struct str){ text, (size_t)n }, token);
 }
 
 static char *base64(const char *text)
 {
 	size_t n = strlen(text);
-	char *encoded = malloc(4 * (n / 3 + 1) + 1);
-	if (encoded)
-		EVP_EncodeBlock((unsigned char *)encoded, (const unsigned char *)text, (int)n);
+	size_t encoded_bytes = BASE64_ENCODE_RAW_LENGTH(n);
+	char *encoded = malloc(encoded_bytes + 1);
+	if (!encoded)
+		return NULL;
+	base64_encode_raw(encoded, n, (const uint8_t *)text);
+	encoded[encoded_bytes] = '\0';
 	return encoded;
 }
 

@@ -182,7 +182,9 @@ bool docker_set_recipe(struct docker *d, const struct docker_recipe *recipe)
 	json_t *whole =
 		json_pack("{s:o, s:s, s:i}", "body", body, "image", d->image_id, "port", recipe->port);
 	char *text = whole ? json_dumps(whole, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-	bool ok = text && digest_bytes(str_of(text), d->spec);
+	if (text)
+		digest_bytes(str_of(text), d->spec);
+	bool ok = text != NULL;
 	json_decref(whole);
 	free(text);
 	return ok || docker_fail(d, "out of memory");

@@ -183,7 +183,10 @@ static bool make_config(struct maker *m)
 		"layers", "diff_ids", diff, "history", "created", EPOCH, "created_by", "berth image");
 	m->config = config ? json_dumps(config, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	json_decref(config);
-	return (m->config && digest_bytes(str_of(m->config), m->config_digest)) || fail_memory(m);
+	if (!m->config)
+		return fail_memory(m);
+	digest_bytes(str_of(m->config), m->config_digest);
+	return true;
 }
 
 /* ---- the tarball ---- */

@@ -1,22 +1,21 @@
 #include "gateway/fingerprint.h"
 
-#include <errno.h>
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <stdlib.h>
 
+_Static_assert(STORE_HASH_BYTES == SHA256_DIGEST_SIZE, "a fingerprint is a SHA-256");
+
 struct fingerprint {
-	EVP_MD_CTX *md; /* owned */
-	bool ok;
+	struct sha256_ctx sha;
 };
 
 struct fingerprint *fingerprint_create(struct str head)
 {
 	struct str line = str_cut(&head, '\r');
-	struct fingerprint *f = calloc(1, sizeof *f);
+	struct fingerprint *f = malloc(sizeof *f);
 	if (!f)
 		return NULL;
-	f->md = EVP_MD_CTX_new();
-	f->ok = f->md && EVP_DigestInit_ex(f->md, EVP_sha256(), NULL);
+	sha256_init(&f->sha);
 	fingerprint_add(f, line);
 	fingerprint_add(f, STR("\n"));
 	return f;
@@ -24,18 +23,15 @@ struct fingerprint *fingerprint_create(struct str head)
 
 void fingerprint_add(struct fingerprint *f, struct str piece)
 {
-	f->ok = f->ok && EVP_DigestUpdate(f->md, piece.ptr, piece.len);
+	sha256_update(&f->sha, piece.len, (const uint8_t *)piece.ptr);
 }
 
-int fingerprint_end(struct fingerprint *f, uint8_t ret_hash[STORE_HASH_BYTES])
+void fingerprint_end(struct fingerprint *f, uint8_t ret_hash[STORE_HASH_BYTES])
 {
-	return f->ok && EVP_DigestFinal_ex(f->md, ret_hash, NULL) ? 0 : -ENOMEM;
+	sha256_digest(&f->sha, STORE_HASH_BYTES, ret_hash);
 }
 
 void fingerprint_destroy(struct fingerprint *f)
 {
-	if (!f)
-		return;
-	EVP_MD_CTX_free(f->md);
 	free(f);
 }

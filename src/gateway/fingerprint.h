@@ -11,6 +11,7 @@ struct fingerprint;
 MUST_USE struct fingerprint *fingerprint_create(struct str head);
 void fingerprint_add(struct fingerprint *f, struct str piece);
 
-/* 0 or -ENOMEM, also when a piece could not be added. */
-MUST_USE int fingerprint_end(struct fingerprint *f, uint8_t ret_hash[STORE_HASH_BYTES]);
+/* Of all that was added. */
+void fingerprint_end(struct fingerprint *f, uint8_t ret_hash[STORE_HASH_BYTES]);
+/* NULL is allowed. */
 void fingerprint_destroy(struct fingerprint *f);

@@ -335,11 +335,10 @@ void watch_key(struct watch *w)
 {
 	struct exchange *ex = w->client->exchange;
 	struct reactor *r = w->reactor;
-	int err = fingerprint_end(ex->fingerprint, w->hash);
+	fingerprint_end(ex->fingerprint, w->hash);
 	w->asking = true;
-	if (err == 0)
-		err = store_find(r->jobs.store, str_of(ex->route->settings->name), str_of(ex->key),
-			r->io->wall_us, on_reply, w);
+	int err = store_find(r->jobs.store, str_of(ex->route->settings->name), str_of(ex->key),
+		r->io->wall_us, on_reply, w);
 	if (err == 0)
 		return;
 	w->asking = false;
