@@ -314,6 +314,10 @@ bool buffer_is_behind(const struct buffer *b)
 	const struct budget *budget = b->budget;
 	if (b->size - b->written > BEHIND_BYTES)
 		return true;
-	return b->must_take && buffer_left(b) &&
-		(budget->memory_used > budget->memory_max || budget->spool_used > budget->spool_max);
+	if (!b->must_take || !buffer_left(b))
+		return false;
+	/* at the limit bytes go to the file, and once they are there they hold no memory: only what is under
+	 * way is waited for, not others who do not read */
+	return (budget->memory_used > budget->memory_max && !buffer_is_written(b)) ||
+		budget->spool_used > budget->spool_max;
 }

@@ -174,8 +174,8 @@ def test_memory_holds_under_clients_that_do_not_read(gateway, scripted):
     berth = gateway(*[scripted().always(lambda exchange: (reply(bytes(6_000_000)) if exchange.request.target == "/long" else echo)
                                         (exchange)) for _ in range(2)],
                     limits_memory="2MiB", limits_body_memory="256KiB", limits_spool="64MiB")
-    deaf = [RawClient(berth.address, receive_buffer=4096).request("GET", "/long") for _ in range(8)]
-    wait_until(lambda: metric(berth, "berth_spool_bytes") > 16_000_000, "spooled answers")
+    deaf = [RawClient(berth.address, receive_buffer=4096).request("GET", "/long") for _ in range(12)]
+    wait_until(lambda: metric(berth, "berth_spool_bytes") > 20_000_000, "spooled answers")
     wait_until(lambda: metric(berth, "berth_memory_bytes") <= 2 << 20, "what is on its way to the files is there")
     berth.wait_for_slots(2)
     for _ in range(5):
