@@ -106,7 +106,7 @@ const struct command command_load = {
 	.synopsis = "[--requests N] [--clients N] [--wait | --sync | --async] [--url URL] [--text TEXT]",
 	.description =
 		"Sends requests with POST from several clients at once and prints a line for each "
-		"answer, then a summary: answers by "
+		"answer and for each new reason why there is none, then a summary: answers by "
 		"status, how many were started and how many queued, the largest position told, and "
 		"how long it took.\n"
 		"\n"

@@ -175,8 +175,8 @@ static void on_job_answer(struct load_client *c, const struct agent_answer *answ
 {
 	struct load *l = c->load;
 	if (!answer->status) {
-		printf("Response from %s: none: %s\n", l->settings->url, answer->why);
-		report_no_answer(l->report, answer->why);
+		if (report_no_answer(l->report, answer->why))
+			printf("Response from %s: none: %s\n", l->settings->url, answer->why);
 	} else {
 		print_answer("Response", l->settings->url, answer->status, answer->body);
 		report_answer(l->report, answer->status, l->io->now_us - c->sent_us);

@@ -56,22 +56,42 @@ static int complain_unknown(const char *word)
 	return EXIT_SETUP;
 }
 
+static const struct command *command_named(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (str_eq(str_of(word), str_of(commands[i]->name)))
+			return commands[i];
+	}
+	return NULL;
+}
+
+/* berth help COMMAND is berth COMMAND --help. */
+static int help(const char *word)
+{
+	const struct command *c = command_named(word);
+	if (c)
+		return c->run(c, 2, (char *[]){ (char[]){ "" }, (char[]){ "--help" }, NULL });
+	if (*word)
+		return complain_unknown(word);
+	print_help(stdout);
+	return EXIT_DONE;
+}
+
 int main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
+	const struct command *command = command_named(word);
 	log_init("berth", LOG_INFO, 2);
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (str_eq(str_of(word), str_of(commands[i]->name)))
-			return commands[i]->run(commands[i], argc - 1, argv + 1);
-	}
+	if (command)
+		return command->run(command, argc - 1, argv + 1);
 	if (str_eq(str_of(word), STR("--version"))) {
 		printf("berth %s\n", BERTH_VERSION);
 		return EXIT_DONE;
 	}
-	if (str_eq(str_of(word), STR("--help")) || str_eq(str_of(word), STR("-h"))) {
-		print_help(stdout);
-		return EXIT_DONE;
-	}
+	if (str_eq(str_of(word), STR("--help")) || str_eq(str_of(word), STR("-h")))
+		return help("");
+	if (str_eq(str_of(word), STR("help")))
+		return help(argc > 2 ? argv[2] : "");
 	if (*word)
 		return complain_unknown(word);
 	print_help(stderr);

@@ -24,26 +24,29 @@ void report_answer(struct report *r, int status, uint64_t us)
 	r->answers.us[r->answers.n++] = us;
 }
 
-static void note_reason(struct report *r, const char *why)
+/* True: it is a new one. */
+static bool note_reason(struct report *r, const char *why)
 {
 	for (uint32_t i = 0; i < r->n_reasons; i++) {
 		if (!strcmp(r->reasons[i], why))
-			return;
+			return false;
 	}
-	if (r->n_reasons < REPORT_REASONS_MAX)
-		str_copy(r->reasons[r->n_reasons++], REPORT_REASON, str_of(why));
+	if (r->n_reasons == REPORT_REASONS_MAX)
+		return false;
+	str_copy(r->reasons[r->n_reasons++], REPORT_REASON, str_of(why));
+	return true;
 }
 
-void report_no_answer(struct report *r, const char *why)
+bool report_no_answer(struct report *r, const char *why)
 {
 	r->unanswered++;
-	note_reason(r, why);
+	return note_reason(r, why);
 }
 
 void report_untrue(struct report *r, const char *why)
 {
 	r->untrue++;
-	note_reason(r, why);
+	(void)note_reason(r, why);
 }
 
 void report_accepted(struct report *r, bool queued, uint64_t position)

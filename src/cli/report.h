@@ -34,7 +34,8 @@ void report_finish(struct report *r);
 
 /* An answer that came us after its request; body: read for what it says of the queue. */
 void report_answer(struct report *r, int status, uint64_t us);
-void report_no_answer(struct report *r, const char *why);
+/* True: this reason has not been seen before. */
+bool report_no_answer(struct report *r, const char *why);
 
 /* One of the two messages of an accepted job, with its position where one was told. */
 void report_accepted(struct report *r, bool queued, uint64_t position);

@@ -26,6 +26,19 @@ def test_help_is_in_the_order_of_a_manual_page(run, command):
     assert max(map(len, result.stdout.splitlines())) <= 110
 
 
+def test_help_as_a_word_of_its_own(run):
+    assert run("help").stdout == run("--help").stdout
+    assert run("help", "serve").stdout == run("serve", "--help").stdout != ""
+    assert run("help", "serv").stderr == "berth: unknown command 'serv': did you mean 'serve'?\n"
+
+
+def test_load_tells_a_reason_once_when_nothing_answers(run):
+    result = run("load", "--url", "http://127.0.0.1:1/", "--requests", "20")
+    assert result.returncode == 1 and result.stdout.count("none: Connection refused") == 1
+    assert re.search(r"no answer +20$", result.stdout, re.MULTILINE)
+    assert result.stderr == "berth load: nothing answers at http://127.0.0.1:1/: Connection refused (berth up starts a fleet)\n"
+
+
 def test_help_lists_the_commands(run):
     result = run("--help")
     assert result.returncode == 0
