@@ -27,7 +27,7 @@ static const char *const retry_names[] = { "safe", "always", "never", NULL };
 static const char *const leave_names[] = { "finish", "close", NULL };
 static const char *const job_retry_names[] = { "always", "never", NULL };
 static const char *const io_names[] = { "auto", "epoll", "uring", NULL };
-static const char *const spin_names[] = { "off", "auto", NULL };
+static const char *const off_auto[] = { "off", "auto", NULL };
 static const char *const half_close_names[] = { "leave", "wait", NULL };
 static const char *const fleet_places[] = { "local", "docker", "aws", NULL };
 static const char *const orchestrator_places[] = { "container", "host", NULL };
@@ -109,7 +109,7 @@ static const struct key keys[] = {
 		.doc = "how bytes come in: by epoll, by io_uring (Linux 6.1), or auto: by io_uring where "
 		       "kernel "
 		       "and container allow it" },
-	{ TOP(CHOICE, "spin", spin), .choices = spin_names, .arg = "off|auto",
+	{ TOP(CHOICE, "spin", spin), .choices = off_auto, .arg = "off|auto",
 		.doc = "auto: while requests wait and a slot is about to become free, polls instead of "
 		       "sleeping, which halves the time that the slot lies idle" },
 	{ TOP(NUMBER, "spin_share", spin_share), NUMBER(1, 100),
@@ -208,6 +208,9 @@ static const struct key keys[] = {
 		.doc = "port of a worker's first container, the others follow; 0 lets the kernel choose; on "
 		       "Docker, "
 		       "every container's port at its own address" },
+	{ FLEET(CHOICE, "sockets", sockets), .choices = off_auto, .arg = "off|auto",
+		.doc = "on this machine and on Docker: Berth's own containers are reached by unix sockets, "
+		       "which costs a third less than TCP; off: by TCP only" },
 	{ FLEET(NUMBER, "delay_ms", delay_ms), NUMBER(0, 3600000),
 		.doc = "slows each run by so many milliseconds, to see the queue" },
 	{ FLEET(TEXT_OFF, "image", image), .arg = "NAME",

@@ -252,7 +252,7 @@ int up_run(struct up *u)
 		cli_complain(u->server.cmd, "%s", error);
 		return EXIT_SETUP;
 	}
-	f->sockets = runtime_dir(sockets);
+	f->socket_path = runtime_dir(sockets);
 	run_fleet(u);
 	runtime_release(f->name);
 	return u->exit_code;

@@ -23,16 +23,16 @@ struct fleet_settings {
 	enum fleet_place
 		on;       /* local: child processes on this machine; else a deployment (cli/deployment.h) */
 	const char *name; /* of this fleet, unique among a user's; "default" */
-	const char *program; /* path of berth-worker */
-	const char *model;   /* directory or .onnx file */
-	uint32_t workers;    /* 4, at most FLEET_WORKERS_MAX */
-	uint32_t containers; /* 2 each worker */
-	uint32_t slots;      /* 1 each container */
-	uint32_t base_port;  /* 5000: first container's port on each worker; 0: the kernel chooses */
-	const char *sockets; /* NULL, or a directory: there each also listens on a unix socket, for the
-				orchestrator */
-	uint32_t delay_ms;   /* 0: each run is slowed by so much, for demonstrations */
-	const char *image;   /* NULL: Berth's own; else a user's, with an HTTP server on base_port */
+	const char *program;     /* path of berth-worker */
+	const char *model;       /* directory or .onnx file */
+	uint32_t workers;        /* 4, at most FLEET_WORKERS_MAX */
+	uint32_t containers;     /* 2 each worker */
+	uint32_t slots;          /* 1 each container */
+	uint32_t base_port;      /* 5000: first container's port on each worker; 0: the kernel chooses */
+	bool sockets;            /* true: each also listens on a unix socket, for an orchestrator beside it */
+	const char *socket_path; /* the directory that the sockets are in; NULL: there can be none */
+	uint32_t delay_ms;       /* 0: each run is slowed by so much, for demonstrations */
+	const char *image;       /* NULL: Berth's own; else a user's, with an HTTP server on base_port */
 	enum fleet_orchestrator orchestrator;
 	uint64_t memory_bytes; /* 1 GiB each container, swap included */
 	uint32_t cpu_percent;  /* 100 each container: of one core; 0: no limit */

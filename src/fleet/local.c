@@ -57,6 +57,7 @@ void fleet_settings_default(struct fleet_settings *s)
 		.containers = 2,
 		.slots = 1,
 		.base_port = 5000,
+		.sockets = true,
 		.aws = { .instance_type = "t3.small" },
 		.memory_bytes = (uint64_t)1 << 30,
 		.cpu_percent = 100,
@@ -145,9 +146,9 @@ static void name_socket(struct container *c)
 {
 	const struct fleet_settings *s = c->fleet->settings;
 	char text[IO_ADDR_TEXT];
-	if (!s->sockets)
+	if (!s->sockets || !s->socket_path)
 		return;
-	int n = snprintf(text, sizeof text, "unix:%s/%s.%s.sock", s->sockets, s->name, c->face.name);
+	int n = snprintf(text, sizeof text, "unix:%s/%s.%s.sock", s->socket_path, s->name, c->face.name);
 	if (n < 0 || (size_t)n >= sizeof text || !io_addr_parse(&c->socket, text))
 		c->socket.len = 0;
 }

@@ -26,6 +26,7 @@ enum { SOURCE_NAME = 64, SOURCE_TEXT = 256, SOURCE_ERROR = 256 };
 /* A container as its source knows it. */
 struct source_container {
 	struct io_addr addr;
+	struct io_addr near;      /* a unix socket of this machine that leads to it, too; len 0: none */
 	char name[SOURCE_NAME];   /* 1 to 63 letters, digits, '-', '_' and '.'; "": named after its address */
 	char worker[SOURCE_NAME]; /* the machine that it runs on; may be "" */
 	char generation[SOURCE_NAME]; /* of what it was made from, for GET /berth/readyz; "": the source has

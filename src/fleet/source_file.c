@@ -1,12 +1,11 @@
 /* file:PATH: a container a line,
  *
- *	10.0.0.7:5000 worker=worker1 name=container1 generation=v2 draining      # all but the address may be
- *missing
+ *	10.0.0.7:5000 worker=worker1 name=container1 generation=v2 near=unix:/path draining
  *
- * watched through inotify. A file that is replaced by a rename is read at once, one that is written over when
- *its writer has closed it; changes that no event speaks of (another file system's, those behind a symbolic
- *link) are seen by a look each second, and read when nothing has changed since the look before. A file that
- *is not there, or that has a bad line, leaves what is known.
+ * where all but the address may be missing. Watched through inotify. A file that is replaced by a rename is
+ *read at once, one that is written over when its writer has closed it; changes that no event speaks of
+ *(another file system's, those behind a symbolic link) are seen by a look each second, and read when nothing
+ *has changed since the look before. A file that is not there, or that has a bad line, leaves what is known.
  */
 #include "fleet/source_kinds.h"
 #include "fleet/source_thread.h"
@@ -55,6 +54,11 @@ static bool take_word(struct source_container *c, struct str word)
 {
 	struct str value = word;
 	struct str key = str_cut(&value, '=');
+	char near[IO_ADDR_TEXT];
+	if (str_eq(key, STR("near")))
+		return value.ptr && value.len < sizeof near && !memchr(value.ptr, 0, value.len) &&
+			io_addr_parse(&c->near, str_copy(near, sizeof near, value)) &&
+			c->near.sa.sa_family == AF_UNIX;
 	char *at = str_eq(key, STR("name"))      ? c->name
 		: str_eq(key, STR("worker"))     ? c->worker
 		: str_eq(key, STR("generation")) ? c->generation
@@ -90,8 +94,7 @@ static bool parse_line(struct str line, struct source_container *ret, bool *ret_
 			continue;
 		snprintf(error, size,
 			"\"%.*s\": expected worker=, name= or generation= with up to %d letters, digits, "
-			"'-', '_' and '.', or "
-			"draining",
+			"'-', '_' and '.', near=unix:/path, or draining",
 			word.len > 60 ? 60 : (int)word.len, word.ptr, SOURCE_NAME - 1);
 		return false;
 	}

@@ -147,7 +147,7 @@ static bool is_same(const struct member *a, const struct member *b)
 {
 	return compare_members(a, b) == 0 && !strcmp(a->told.name, b->told.name) &&
 		!strcmp(a->told.worker, b->told.worker) && !strcmp(a->told.generation, b->told.generation) &&
-		a->told.draining == b->told.draining;
+		io_addr_compare(&a->told.near, &b->told.near) == 0 && a->told.draining == b->told.draining;
 }
 
 /* The new list takes the place of the old one. False when they are the same. */

@@ -162,6 +162,7 @@ static void keep_told(struct backend *b, const struct source_container *told)
 {
 	name_backend(b, told);
 	str_copy(b->settings.worker, sizeof b->settings.worker, str_of(told->worker));
+	b->settings.near = told->near;
 	str_copy(b->generation, sizeof b->generation, str_of(told->generation));
 	backend_retire(b, told->draining);
 	backend_stay(b);

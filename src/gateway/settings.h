@@ -24,7 +24,7 @@ struct container_settings {
 	char name[64];   /* "container1"; the key in the status file and the label in metrics */
 	char worker[64]; /* "worker1", or "" */
 	struct io_addr addr;
-	struct io_addr near; /* a shorter way to it, on this machine; len 0: none */
+	struct io_addr near; /* a shorter way to it, on this machine, taken while it is open; len 0: none */
 	uint32_t place;      /* in the configuration's list, for errors */
 };
 

@@ -91,15 +91,21 @@ void upstream_ask(struct upstream *u)
 	}
 }
 
+/* By the socket on this machine, or where that does not take connections, by the address. */
+static int connect_to(struct io *io, struct upstream *u, const struct container_settings *cs)
+{
+	if (cs->near.len && io_connect(io, &u->stream, &cs->near, &upstream_stream_ops) == 0)
+		return 0;
+	return io_connect(io, &u->stream, &cs->addr, &upstream_stream_ops);
+}
+
 void upstream_connect(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
-	const struct container_settings *cs = &u->backend->settings;
 	u->phase = UPSTREAM_CONNECTING;
 	u->proven = false;
 	u->asked_us = r->io->now_us;
-	int err = io_connect(r->io, &u->stream, cs->near.len ? &cs->near : &cs->addr, &upstream_stream_ops);
-	if (err < 0) { /* likewise: in a fresh event */
+	if (connect_to(r->io, u, &u->backend->settings) < 0) { /* likewise: in a fresh event */
 		u->phase = UPSTREAM_CLOSED;
 		io_timer_set(r->io, &u->timer, r->io->now_us);
 		return;

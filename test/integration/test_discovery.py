@@ -94,12 +94,35 @@ def test_what_a_line_may_say(gateway, scripted, container_file):
     assert {c["name"] for c in berth.pool()["containers"]} == {"other", "other-2"}
 
 
+def test_a_socket_beside_the_address_is_taken_while_it_is_open(gateway, scripted, container_file, tmp_path):
+    by_address, by_socket = scripted(), scripted(path=tmp_path / "near.sock")
+    container_file.replace(f"{by_address.address} near=unix:{tmp_path}/not-yet.sock")
+    berth = gateway(container_file.source, wait=False)
+    wait_for_containers(berth, by_address.address)
+    assert berth.post("/run_model", b"1").body == b"1"
+    container_file.replace(f"{by_address.address} near={by_socket.address}")  # from the next connection on
+    wait_until(lambda: source_of(berth)["state"] == "heard")
+    by_address.hang_up()
+    wait_until(lambda: by_socket.connections, "a connection to the socket")
+    wait_for_containers(berth, by_address.address)
+    asked = len(by_address.requests)
+    for _ in range(3):
+        assert berth.post("/run_model", b"2").body == b"2"
+    assert by_socket.seen()[-1] == ("POST", "/run_model") and len(by_address.requests) == asked
+    by_socket.die()
+    wait_for_containers(berth, by_address.address)
+    assert berth.post("/run_model", b"3").body == b"3"
+    assert by_address.requests[-1].body == b"3"
+
+
 @pytest.mark.parametrize("line, what", [
     ("nonsense", 'line 2: "nonsense" is no address like'),
     ("example.org:5000", 'line 2: "example.org:5000" is no address like'),
     ("127.0.0.1:99999", 'line 2: "127.0.0.1:99999" is no address like'),
     ("127.0.0.1:5000 drainig", 'line 2: "drainig": expected worker=, name= or generation='),
     ("127.0.0.1:5000 name=a/b", 'line 2: "name=a/b": expected worker=, name= or generation='),
+    ("127.0.0.1:5000 near=127.0.0.1:5001", 'line 2: "near=127.0.0.1:5001": expected worker=, name= or generation='),
+    ("127.0.0.1:5000 near=", 'line 2: "near=": expected worker=, name= or generation='),
 ])
 def test_a_bad_line_changes_nothing(gateway, scripted, container_file, line, what):
     one, two = scripted(), scripted()

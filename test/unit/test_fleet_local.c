@@ -200,7 +200,7 @@ static void test_sockets(void **state)
 	struct scene s;
 	char text[IO_ADDR_TEXT];
 	prepare(&s, "echo \"berth-worker: listening on $4 and $8, model m, slots 1\"\nexec sleep 100\n", 1);
-	s.settings.sockets = s.directory;
+	s.settings.socket_path = s.directory;
 	start(&s);
 	run_until_up(&s, 1);
 	const struct fleet_container *c = fleet_container(s.fleet, 0);
@@ -212,22 +212,26 @@ static void test_sockets(void **state)
 	finish(&s);
 }
 
-/* One that does not listen there is reached by its address; and a path that is too long for a socket is not
- * asked for. */
+/* One that does not listen there is reached by its address; and a path that is too long for a socket, or
+ * that shall not be, is not asked for. */
 static void test_no_sockets(void **state)
 {
 	static const char long_path[] =
 		"/tmp/0123456789012345678901234567890123456789/"
 		"0123456789012345678901234567890123456789012345678901234567890123456789";
-	const char *directories[] = { "/tmp", long_path };
-	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
+	const struct {
+		const char *path;
+		bool wanted, asked_for;
+	} cases[] = { { "/tmp", true, true }, { long_path, true, false }, { "/tmp", false, false } };
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct scene s;
 		prepare(&s, "echo \"$@\"\n" LISTENING "exec sleep 100\n", 1);
-		s.settings.sockets = directories[i];
+		s.settings.socket_path = cases[i].path;
+		s.settings.sockets = cases[i].wanted;
 		start(&s);
 		run_until_up(&s, 1);
 		assert_int_equal(fleet_container(s.fleet, 0)->near.len, 0);
-		assert_true(!strstr(s.lines, "--listen unix:") == (directories[i] == long_path));
+		assert_int_equal(strstr(s.lines, "--listen unix:") != NULL, cases[i].asked_for);
 		stop(&s);
 		finish(&s);
 	}
