@@ -69,6 +69,12 @@ static const struct key keys[] = {
 		.doc = "between two requests of a connection" },
 	{ TOP(DURATION, "client_timeouts.send", client_send_us), DURATION(MS, DAY),
 		.doc = "for which a client may take nothing of its answer" },
+	{ TOP(SIZE, "client_timeouts.body_rate", client_body_rate), SIZE(0, MIB),
+		.doc = "bytes a second that a body comes with at least, over client_timeouts.body (408 below "
+		       "it); 0: as slow as it likes" },
+	{ TOP(SIZE, "client_timeouts.send_rate", client_send_rate), SIZE(0, MIB),
+		.doc = "bytes a second that a client takes at least, over client_timeouts.send; 0: as slowly "
+		       "as it likes" },
 	{ TOP(TEXT, "store", store), .arg = "WHERE",
 		.doc = "where background requests are kept: memory, or sqlite:PATH, which survives a crash; "
 		       "auto: "

@@ -225,6 +225,12 @@ static void on_writable(struct io_stream *s)
 		after_flush(c);
 }
 
+/* Bytes of the outbox that have reached the client; only the difference of two is of use. */
+static uint64_t taken(const struct client *c)
+{
+	return c->out->buffer.base - io_unacknowledged(c->reactor->io, &c->stream);
+}
+
 /* Keeps what the client did not take at once. */
 static bool keep(struct client *c, const struct iovec *iov, int n, size_t skip)
 {
@@ -239,7 +245,7 @@ static bool keep(struct client *c, const struct iovec *iov, int n, size_t skip)
 			&c->out->buffer, r->io, &r->budget, r->settings->body_memory_bytes, on_outbox_ready);
 		c->out->client = c;
 		c->out->buffer.must_take = true;
-		c->out->seen_base = 0;
+		c->out->taken = taken(c);
 		client_set_timer(c, r->settings->client_send_us);
 	}
 	for (int i = 0; i < n; i++) {
@@ -520,15 +526,17 @@ void client_watch_wait(struct client *c)
 	io_timer_set(c->reactor->io, &c->timer, due_us);
 }
 
-/* The client takes nothing of what it is sent. */
+/* The client takes nothing of what it is sent, or next to nothing. */
 static void watch_outbox(struct client *c)
 {
-	if (c->out->seen_base == c->out->buffer.base) {
+	const struct settings *s = c->reactor->settings;
+	uint64_t now = taken(c), least = s->client_send_rate * s->client_send_us / 1000000;
+	if (now - c->out->taken < (least ? least : 1)) {
 		bury(c, true);
 		return;
 	}
-	c->out->seen_base = c->out->buffer.base;
-	client_set_timer(c, c->reactor->settings->client_send_us);
+	c->out->taken = now;
+	client_set_timer(c, s->client_send_us);
 }
 
 static void waited(struct client *c)

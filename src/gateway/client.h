@@ -66,13 +66,14 @@ struct client {
 struct outbox {
 	struct buffer buffer;
 	struct client *client; /* borrowed: the owner */
-	uint64_t seen_base;    /* where the buffer stood when the time-out was set */
+	uint64_t taken;        /* of it when the time-out was set */
 };
 
 /* A body on its way in. */
 struct upload {
 	struct http_body body;
 	uint64_t received;           /* payload bytes */
+	uint64_t seen, since_us;     /* how many, and when, as its rate was last judged */
 	struct admin_request *admin; /* owned; on the admin listener, else NULL */
 };
 

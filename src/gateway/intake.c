@@ -113,7 +113,7 @@ static void begin_body(struct client *c, const struct http_head *head, bool more
 		exchange_problem(c->exchange, PROBLEM_OVERLOADED, "out of memory");
 		return;
 	}
-	*c->upload = (struct upload){ 0 };
+	*c->upload = (struct upload){ .since_us = c->reactor->io->now_us };
 	http_body_init(&c->upload->body, head);
 	c->phase = CLIENT_BODY;
 	client_set_timer(c, c->reactor->settings->client_body_us);
@@ -299,6 +299,25 @@ static size_t take_head(struct client *c, const char *bytes, size_t n)
 	return used;
 }
 
+static void judge_rate_anew(struct client *c)
+{
+	c->upload->seen = c->upload->received;
+	c->upload->since_us = c->reactor->io->now_us;
+}
+
+/* A body that comes byte by byte would hold its memory for ever. Judged when some of it comes: when nothing
+ * does, the time-out is there. */
+static bool is_too_slow(struct client *c)
+{
+	const struct settings *s = c->reactor->settings;
+	uint64_t took_us = c->reactor->io->now_us - c->upload->since_us;
+	uint64_t came = c->upload->received - c->upload->seen;
+	if (took_us < s->client_body_us)
+		return false;
+	judge_rate_anew(c);
+	return came < s->client_body_rate * took_us / 1000000;
+}
+
 /* Takes body bytes; returns how many it used. */
 static size_t take_body(struct client *c, const char *bytes, size_t n)
 {
@@ -330,11 +349,14 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 		}
 	}
 	client_set_timer(c, r->settings->client_body_us);
-	if (status == PARSE_OK) {
+	if (status == PARSE_OK)
 		request_whole(c);
-	} else if (ex->body && buffer_is_behind(ex->body)) {
+	else if (is_too_slow(c))
+		exchange_problem(ex, PROBLEM_REQUEST_TIMEOUT,
+			"for client_timeouts.body the request's body came with fewer bytes a second than "
+			"client_timeouts.body_rate");
+	else if (ex->body && buffer_is_behind(ex->body))
 		client_pause(c, true);
-	}
 	return used;
 }
 
@@ -352,8 +374,10 @@ void client_upload_ready(struct client *c)
 			api_submit(c);
 		return;
 	}
-	if (c->phase == CLIENT_BODY && !buffer_is_behind(ex->body))
+	if (c->phase == CLIENT_BODY && !buffer_is_behind(ex->body)) {
+		judge_rate_anew(c); /* the disk's time is not the client's */
 		client_pause(c, false);
+	}
 }
 
 size_t client_take(struct client *c, const char *bytes, size_t n)

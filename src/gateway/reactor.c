@@ -11,6 +11,7 @@
 #include "http/url.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,8 +261,10 @@ uint32_t reactor_client_limit(const struct reactor *r)
 	return left < most ? (uint32_t)left : most;
 }
 
-void reactor_set_object_limits(struct reactor *r, const struct settings *s)
+void reactor_set_limits(struct reactor *r, const struct settings *s)
 {
+	uint64_t patience_ms = s->client_send_us / 1000;
+	r->io->closed_patience_ms = patience_ms < INT_MAX ? (uint32_t)patience_ms : INT_MAX;
 	r->client_pool.max = s->max_connections + REFUSED_CLIENTS + ADMIN_CLIENTS;
 	r->job_pool.max = s->jobs_max;
 	r->exchange_pool.max = s->max_connections + s->jobs_max + REFUSED_CLIENTS;
@@ -280,7 +283,7 @@ static int parts_create(struct reactor *r)
 	objpool_init(&r->client_pool, sizeof(struct client), 0);
 	objpool_init(&r->exchange_pool, sizeof(struct exchange), 0);
 	objpool_init(&r->job_pool, sizeof(struct job), 0);
-	reactor_set_object_limits(r, s);
+	reactor_set_limits(r, s);
 	r->budget = (struct budget){ .memory_max = s->memory_limit_bytes, .spool_max = s->spool_max_bytes };
 	r->fronts = calloc(s->n_listen + s->n_listen_fds + 1, sizeof *r->fronts);
 	if (peers_init(&r->peers, s->max_connections_per_address, s->max_connections + REFUSED_CLIENTS,

@@ -108,5 +108,5 @@ enum {
  * files, of which the slots' connections and some spool files and stores need theirs. */
 uint32_t reactor_client_limit(const struct reactor *r);
 
-/* How many clients and exchanges there may be. */
-void reactor_set_object_limits(struct reactor *r, const struct settings *s);
+/* How many clients and exchanges there may be, and how long a client may take nothing. */
+void reactor_set_limits(struct reactor *r, const struct settings *s);

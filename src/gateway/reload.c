@@ -55,7 +55,7 @@ static void update_limits(struct reactor *r, const struct settings *s)
 	r->budget.memory_max = s->memory_limit_bytes;
 	r->budget.spool_max = s->spool_max_bytes;
 	r->peers.max = s->max_connections_per_address;
-	reactor_set_object_limits(r, s);
+	reactor_set_limits(r, s);
 }
 
 bool reactor_reload(struct reactor *r, const struct settings *s, char *error, size_t error_size)

@@ -22,6 +22,8 @@ void settings_default(struct settings *s)
 		.client_body_us = SEC(30),
 		.client_idle_us = SEC(75),
 		.client_send_us = SEC(60),
+		.client_body_rate = 500,
+		.client_send_rate = 500,
 		.jobs_max = 10000,
 		.store = "memory",
 		.jobs_max_records = 100000,

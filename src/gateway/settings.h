@@ -120,7 +120,9 @@ struct settings {
 	uint64_t client_body_us;              /* 30 s between two pieces of a request's body */
 	uint64_t client_idle_us;              /* 75 s between two requests */
 	uint64_t client_send_us;              /* 60 s in which a client takes nothing of its answer */
-	const char *store;                    /* "memory", "sqlite:PATH" */
+	uint32_t client_body_rate;            /* 500 bytes a second of a body, over client_body_us; 0: any */
+	uint32_t client_send_rate;  /* 500 bytes a second of an answer, over client_send_us; 0: any */
+	const char *store;          /* "memory", "sqlite:PATH" */
 	const char **store_headers; /* of Authorization and Cookie, those that may be written to the store */
 	size_t n_store_headers;
 	uint32_t jobs_max;              /* 10000 jobs that are not over */

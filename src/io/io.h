@@ -123,6 +123,7 @@ struct io_ops {
 	int (*accept)(struct io *io, struct io_listener *l, struct io_stream *s);
 	int (*connect)(struct io *io, struct io_stream *s, const struct io_addr *addr);
 	ssize_t (*send)(struct io *io, struct io_stream *s, const struct iovec *iov, int n);
+	size_t (*unacknowledged)(struct io *io, const struct io_stream *s);
 	void (*recv_pause)(struct io *io, struct io_stream *s, bool paused);
 	void (*shutdown)(struct io *io, struct io_stream *s);
 	void (*close)(struct io *io, struct io_stream *s, bool reset);
@@ -155,6 +156,10 @@ struct io {
 		uint64_t us;   /* polled away so far */
 		uint64_t hits; /* times that something came meanwhile */
 	} polled;
+	/* What is on its way when its stream is closed is given up when the peer takes nothing of it for so
+	 * long: without it, the kernel keeps it for as long as the peer is there and does not read. 0: it
+	 * does. */
+	uint32_t closed_patience_ms;
 	bool stopped;
 	uint32_t max_files; /* that the process may have open; 0: there is no such limit */
 };
@@ -252,6 +257,12 @@ MUST_USE static inline int io_connect(
 MUST_USE static inline ssize_t io_send(struct io *io, struct io_stream *s, const struct iovec *iov, int n)
 {
 	return io->ops->send(io, s, iov, n);
+}
+
+/* How many of the bytes that io_send took have not reached the peer's machine yet. */
+static inline size_t io_unacknowledged(struct io *io, const struct io_stream *s)
+{
+	return io->ops->unacknowledged(io, s);
 }
 
 /* While paused, nothing is received, and EOF goes unseen; errors still come. */

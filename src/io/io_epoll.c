@@ -13,11 +13,13 @@
 #include "io/timer.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -210,6 +212,13 @@ static ssize_t epoll_send(struct io *io, struct io_stream *s, const struct iovec
 	return sent;
 }
 
+static size_t epoll_unacknowledged(struct io *io, const struct io_stream *s)
+{
+	int n = 0;
+	(void)io;
+	return ioctl(s->fd, SIOCOUTQ, &n) ? 0 : (size_t)n;
+}
+
 static void epoll_recv_pause(struct io *io, struct io_stream *s, bool paused)
 {
 	s->flags = (uint8_t)(paused ? s->flags | PAUSED : s->flags & ~PAUSED);
@@ -237,6 +246,8 @@ static void epoll_close(struct io *io, struct io_stream *s, bool reset)
 	if (reset)
 		(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
 			sizeof(struct linger));
+	else if (io->closed_patience_ms)
+		socket_set_patience(s->fd, io->closed_patience_ms);
 	stop_watching(self(io), s);
 	close(s->fd);
 	s->fd = -1;
@@ -518,6 +529,7 @@ static const struct io_ops epoll_ops = {
 	.accept = epoll_accept,
 	.connect = epoll_connect,
 	.send = epoll_send,
+	.unacknowledged = epoll_unacknowledged,
 	.recv_pause = epoll_recv_pause,
 	.shutdown = epoll_shutdown,
 	.close = epoll_close,

@@ -21,6 +21,11 @@ static void set_tcp_options(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
 }
 
+void socket_set_patience(int fd, uint32_t ms)
+{
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
 int socket_connect(const struct io_addr *addr)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -29,7 +34,7 @@ int socket_connect(const struct io_addr *addr)
 	if (addr->sa.sa_family != AF_UNIX) {
 		set_tcp_options(fd);
 		/* not for clients: it would also end those that have not read for so long */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &(unsigned){ VANISHED_MS }, sizeof(int));
+		socket_set_patience(fd, VANISHED_MS);
 	}
 	if (connect(fd, &addr->sa, addr->len) == 0 || errno == EINPROGRESS)
 		return fd;

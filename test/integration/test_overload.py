@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import pathlib
 import re
 import resource
+import select
 import threading
 
 import pytest
@@ -94,6 +96,97 @@ def test_limits_that_have_no_answer_any_more_cut_the_connection(gateway, scripte
         if step:
             client.request("GET", "/")
         wait_until(lambda: metric(berth, "berth_connections") <= 1, "the cut")  # the other one asks for it
+
+
+# ---- clients that are slow ----
+
+
+def drip(client, n, piece=b"x", pause_s=0.02):
+    """Sends a piece now and then; ends early when something comes back."""
+    for _ in range(n):
+        with contextlib.suppress(ConnectionError):
+            client.send(piece)
+        if select.select([client.sock], [], [], pause_s)[0]:
+            break
+    return client
+
+
+def test_a_body_that_comes_byte_by_byte(gateway, scripted):
+    """Each byte is in time for client_timeouts.body; all of them together are not."""
+    berth = gateway(scripted(), client_timeouts_body="200ms", client_timeouts_body_rate="1KiB")
+    with RawClient(berth.address) as client:
+        client.send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: 100000\r\n\r\n")
+        status, name, detail = problem_of(drip(client, 1000).answer())
+        assert (status, name) == (408, "request-timeout")
+        assert "client_timeouts.body_rate" in detail and "client_timeouts.body " in detail
+    wait_until(lambda: metric(berth, "berth_memory_bytes") == 0)
+
+
+def test_chunks_that_hold_next_to_nothing(gateway, scripted):
+    """Framing is no part of a body's rate."""
+    berth = gateway(scripted(), client_timeouts_body="200ms", client_timeouts_body_rate="1KiB")
+    with RawClient(berth.address) as client:
+        client.send(f"POST / HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n")
+        status, _, detail = problem_of(drip(client, 1000, b"1;" + b"e" * 200 + b"\r\nx\r\n").answer())
+        assert status == 408 and "client_timeouts.body_rate" in detail
+
+
+@pytest.mark.parametrize("rate", ["100", "0"])
+def test_a_slow_link_is_none_of_the_attackers(gateway, scripted, rate):
+    """Above client_timeouts.body_rate, or without one, a body may take as long as it likes."""
+    berth = gateway(scripted(), client_timeouts_body="1s", client_timeouts_body_rate=rate)
+    with RawClient(berth.address) as client:
+        piece = b"x" * (50 if rate == "100" else 1)
+        client.send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: {75 * len(piece)}\r\n\r\n")
+        assert len(drip(client, 75, piece).answer().body) == 75 * len(piece)
+
+
+def taken(client, n, piece, pause_s=0.02):
+    """Reads n bytes at most, a piece now and then; how many came before the connection was cut."""
+    got = 0
+    with contextlib.suppress(ConnectionError):
+        while got < n and (data := client.sock.recv(piece)):
+            got += len(data)
+            threading.Event().wait(pause_s)
+    return got
+
+
+LONG = reply(bytes(9_000_000))  # more than the kernel takes
+
+
+def test_a_slow_reader_is_no_stopped_one(gateway, scripted):
+    """The kernel asks for more only when a third of what it has was read: what counts is what the client takes."""
+    berth = gateway(scripted().always(LONG), client_timeouts_send="500ms", client_timeouts_send_rate="10KiB")
+    with RawClient(berth.address, receive_buffer=16384) as client:
+        client.request("GET", "/")
+        before = taken(client, 800_000, 8192)
+        assert before >= 800_000 and before + taken(client, 9_000_000 - before, 1 << 20, 0) >= 9_000_000
+
+
+def test_a_reader_that_takes_a_byte_at_a_time(gateway, scripted):
+    container = scripted().always(LONG)
+    berth = gateway(container, client_timeouts_send="500ms", client_timeouts_send_rate="64KiB")
+    with RawClient(berth.address, receive_buffer=4096) as client:
+        client.request("GET", "/")
+        reader = Background(taken, client, 9_000_000, 10)
+        wait_until(lambda: container.requests and metric(berth, "berth_connections") <= 1, "the cut")
+        assert reader.result() < 9_000_000
+
+
+def held_by_the_kernel(address):
+    """Bytes that wait in the kernel on connections of this port, whether the process still has them or not."""
+    port = int(address.rpartition(":")[2])
+    lines = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(fields[4].partition(":")[0], 16) for fields in lines if fields[1].endswith(f":{port:04X}") and fields[3] != "0A")
+
+
+def test_the_kernel_keeps_no_answer_for_one_who_does_not_read(gateway, scripted):
+    """An answer that fits into the kernel is over for Berth at once; closed, it would stay there as long as the client does."""
+    berth = gateway(scripted().always(reply(bytes(400_000))), client_timeouts_send="300ms", client_timeouts_idle="300ms")
+    with RawClient(berth.address, receive_buffer=4096) as client:
+        client.request("GET", "/")
+        wait_until(lambda: held_by_the_kernel(berth.address) > 100_000, "the answer")
+        wait_until(lambda: held_by_the_kernel(berth.address) == 0, "the end of it")
 
 
 # ---- Retry-After ----

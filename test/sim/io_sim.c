@@ -140,6 +140,11 @@ static ssize_t sim_send(struct io *io, struct io_stream *s, const struct iovec *
 	return wire_send(end_of(io, s), iov, n);
 }
 
+static size_t sim_unacknowledged(struct io *io, const struct io_stream *s)
+{
+	return wire_unread(wire_peer(self(io)->ends[s->fd]));
+}
+
 static void sim_recv_pause(struct io *io, struct io_stream *s, bool paused)
 {
 	wire_pause(end_of(io, s), paused);
@@ -352,6 +357,7 @@ static const struct io_ops sim_ops = {
 	.accept = sim_accept,
 	.connect = sim_connect,
 	.send = sim_send,
+	.unacknowledged = sim_unacknowledged,
 	.recv_pause = sim_recv_pause,
 	.shutdown = sim_shutdown,
 	.close = sim_close,

@@ -32,7 +32,7 @@ static const char everything[] =
 	"limits: {connections: 7, connections_per_address: 3, head: 8KiB, body: 1MiB, body_memory: 64KiB, "
 	"memory: "
 	"2MiB, spool: 1GiB}\n"
-	"client_timeouts: {head: 1s, body: 2s, idle: 3s, send: 4s}\n"
+	"client_timeouts: {head: 1s, body: 2s, idle: 3s, send: 4s, body_rate: 5, send_rate: 6KiB}\n"
 	"store: sqlite:jobs.db\n"
 	"store_headers: [Cookie]\n"
 	"jobs: {max: 5, max_records: 6, max_bytes: 2MiB, max_result_bytes: 7KiB, max_age: 6m, record_age: "
@@ -87,6 +87,8 @@ static void test_every_setting(void **state)
 	assert_int_equal(s->client_body_us, 2000000);
 	assert_int_equal(s->client_idle_us, 3000000);
 	assert_int_equal(s->client_send_us, 4000000);
+	assert_int_equal(s->client_body_rate, 5);
+	assert_int_equal(s->client_send_rate, 6144);
 	assert_int_equal(s->jobs_max, 5);
 	assert_int_equal(s->jobs_max_bytes, 2 << 20);
 	assert_int_equal(s->jobs_max_age_us, 360000000);
