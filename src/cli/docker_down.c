@@ -1,6 +1,7 @@
 /* berth status and berth down --on docker. */
 #include "cli/deployment.h"
 #include "cli/docker.h"
+#include "cli/docker_up.h"
 #include "cli/interrupt.h"
 #include "fleet/docker.h"
 
@@ -113,7 +114,7 @@ static bool is_any(const struct docker_container *c)
 static bool take_down(struct docker *d)
 {
 	return docker_remove(d, is_orchestrator) && docker_remove(d, is_any) && docker_remove_network(d) &&
-		docker_remove_volume(d);
+		docker_remove_volumes(d);
 }
 
 int docker_deployment_down(
@@ -123,16 +124,23 @@ int docker_deployment_down(
 	int code;
 	if (!open_and_look(cmd, config, &d, &code))
 		return code;
+	const char *fleet = config->fleet.name;
+	char error[RUNTIME_ERROR];
+	pid_t queue;
 	size_t n = d.n, orchestrators = docker_orchestrator(&d) != NULL;
-	bool network = d.network_id[0], volume = d.has_volume;
-	if (!n && !network && !volume) {
-		printf("berth: nothing is left of the fleet \"%s\" on the Docker Engine at %s\n",
-			config->fleet.name, d.engine.where);
+	bool network = d.network_id[0], volume = d.has_volume || d.has_sockets;
+	if (!docker_host_end(fleet, &queue, error)) {
+		cli_complain(cmd, "%s", error);
+		code = EXIT_JOB;
+	} else if (!n && !network && !volume) {
+		printf("berth: nothing is left of the fleet \"%s\" on the Docker Engine at %s\n", fleet,
+			d.engine.where);
 	} else if (take_down(&d)) {
-		printf("berth: the fleet \"%s\" is down: removed %zu container%s%s%s%s\n", config->fleet.name,
+		docker_host_remove_sockets(fleet);
+		printf("berth: the fleet \"%s\" is down: removed %zu container%s%s%s%s\n", fleet,
 			n - orchestrators, n - orchestrators == 1 ? "" : "s",
-			orchestrators ? ", the orchestrator" : "", network ? ", the network" : "",
-			volume ? ", the volume" : "");
+			orchestrators || queue ? ", the orchestrator" : "", network ? ", the network" : "",
+			volume ? ", the volumes" : "");
 	} else {
 		cli_complain(cmd, "%s; what is left is removed by another berth down", d.error);
 		code = EXIT_JOB;

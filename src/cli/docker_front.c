@@ -84,7 +84,8 @@ static void fill_fronts(const struct settings *s, struct docker_front *fronts)
 /* What it is made from, hashed: its image, where it listens, how it is configured. */
 static bool spec_of(struct docker_up *u, const char *config, const struct settings *s, char ret[DIGEST_TEXT])
 {
-	struct json_t *root = json_pack("{s:s, s:s}", "image", u->orchestrator_id, "config", config);
+	json_t *root = json_pack(
+		"{s:s, s:s, s:s}", "image", u->orchestrator_id, "config", config, "sockets", u->sockets);
 	json_t *listen = json_array();
 	char text[IO_ADDR_TEXT];
 	for (size_t i = 0; i < s->n_listen; i++)
@@ -107,11 +108,23 @@ static const char *generation_of(const char *spec, char ret[GENERATION])
 	return str_copy(ret, GENERATION, str_of(spec));
 }
 
+static void write_line(const struct docker_up *u, const struct docker_container *c, FILE *f)
+{
+	const char *directory =
+		u->fleet->orchestrator == FLEET_ON_HOST ? u->recipe.sockets : DOCKER_SOCKET_DIR;
+	char generation[GENERATION], path[DOCKER_SOCKET];
+	fprintf(f, "%s:%u worker=worker%u name=container%u generation=%s", c->ip, u->recipe.port, c->worker,
+		c->number, generation_of(c->spec, generation));
+	if (u->recipe.sockets)
+		fprintf(f, " near=unix:%s", docker_socket(directory, c->number, path));
+	fputc('\n', f);
+}
+
 bool docker_up_list(struct docker_up *u, bool (*wanted)(const struct docker_container *c, uint32_t worker),
 	uint32_t worker)
 {
 	struct docker *d = &u->docker;
-	char generation[GENERATION], *text = NULL;
+	char *text = NULL;
 	size_t bytes;
 	FILE *f = open_memstream(&text, &bytes);
 	if (!f)
@@ -120,17 +133,17 @@ bool docker_up_list(struct docker_up *u, bool (*wanted)(const struct docker_cont
 		struct docker_container *c = &d->list[i];
 		c->listed = !c->orchestrator && wanted(c, worker);
 		if (c->listed)
-			fprintf(f, "%s:%u worker=worker%u name=container%u generation=%s\n", c->ip,
-				u->recipe.port, c->worker, c->number, generation_of(c->spec, generation));
+			write_line(u, c, f);
 	}
 	bool written = !ferror(f);
 	if (fclose(f) || !written) {
 		free(text);
 		return fail_memory(u);
 	}
-	bool ok = docker_put_file(d, LIST_FILE, text);
+	bool here = u->fleet->orchestrator == FLEET_ON_HOST;
+	bool ok = here ? docker_host_list(u, text) : docker_put_file(d, LIST_FILE, text);
 	free(text);
-	return ok || docker_up_complain(u);
+	return ok || (!here && docker_up_complain(u));
 }
 
 /* ---- making it ---- */
@@ -153,7 +166,8 @@ static bool create(struct docker_up *u, const struct settings *s, const char *co
 		.spec = spec,
 		.fronts = fronts,
 		.n_fronts = s->n_listen,
-		.stop_s = s->drain_timeout_us / 1000000 + STOP_MORE_S };
+		.stop_s = s->drain_timeout_us / 1000000 + STOP_MORE_S,
+		.sockets = u->recipe.sockets };
 	fill_fronts(s, fronts);
 	docker_up_tell(u, "making the orchestrator");
 	if (docker_orchestrator(d) && !docker_remove(d, is_orchestrator))

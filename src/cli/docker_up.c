@@ -1,13 +1,10 @@
 /* berth up --on docker. */
 #include "cli/docker_up.h"
 
-#include "base/log.h"
 #include "cli/docker.h"
 #include "cli/interrupt.h"
-#include "cli/runtime.h"
 #include "cli/up.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,7 +154,7 @@ static bool replace_all(struct docker_up *u)
 static bool with_orchestrator(struct docker_up *u)
 {
 	bool surplus = any(&u->docker, is_surplus);
-	return make(u) && docker_up_orchestrator(u) && docker_up_list(u, is_listed, 0) &&
+	return make(u) && (u->runs_here || docker_up_orchestrator(u)) && docker_up_list(u, is_listed, 0) &&
 		docker_up_wait(u, true) && (!surplus || remove_those(u, is_surplus)) && replace_all(u);
 }
 
@@ -168,7 +165,19 @@ static bool without_orchestrator(struct docker_up *u)
 		return false;
 	if (any(&u->docker, is_orchestrator) && !remove_those(u, is_orchestrator))
 		return false;
-	return make(u);
+	return make(u) && docker_up_list(u, is_listed, 0);
+}
+
+/* What the containers listen on beside their port: Berth's own can. */
+static bool make_sockets(struct docker_up *u)
+{
+	if (!u->fleet->sockets || u->fleet->image)
+		return true;
+	bool ok = u->fleet->orchestrator == FLEET_ON_HOST
+		? docker_host_sockets(u)
+		: docker_make_sockets(&u->docker, u->sockets) || docker_up_complain(u);
+	u->recipe.sockets = u->sockets[0] ? u->sockets : NULL;
+	return ok;
 }
 
 static bool start(struct docker_up *u)
@@ -176,16 +185,16 @@ static bool start(struct docker_up *u)
 	struct docker *d = &u->docker;
 	if (!docker_look(d))
 		return docker_up_complain(u);
-	u->existed = d->n || d->network_id[0] || d->has_volume;
+	u->existed = d->n || d->network_id[0] || d->has_volume || d->has_sockets;
 	print_start(u);
 	if (!docker_up_images(u))
 		return false;
 	if (!docker_make_network(d))
 		return docker_up_complain(u);
-	if (!plan(u))
+	if (!make_sockets(u) || !plan(u))
 		return false;
 	d->on_progress = on_progress;
-	return u->fleet->orchestrator == FLEET_ON_HOST ? without_orchestrator(u) : with_orchestrator(u);
+	return u->claimed ? without_orchestrator(u) : with_orchestrator(u);
 }
 
 /* A fleet that was there before stays as it is: another berth up goes on. */
@@ -197,53 +206,10 @@ static void undo(struct docker_up *u)
 	d->engine.is_over = NULL;
 	docker_up_tell(u, "removing what was made");
 	if (!docker_look(d) || !docker_remove(d, is_any) || !docker_remove_network(d) ||
-		!docker_remove_volume(d))
+		!docker_remove_volumes(d))
 		docker_up_complain(u);
+	docker_host_remove_sockets(u->fleet->name);
 	docker_up_clear(u);
-}
-
-/* ---- the orchestrator as this process ---- */
-
-static void on_signal(struct signals *signals, int signal)
-{
-	struct server *s = CONTAINER_OF(signals, struct server, signals);
-	switch (signal) {
-	case SIGUSR1:
-		reactor_reopen_log(s->reactor);
-		return;
-	case SIGHUP:
-		log_warning("berth up --on docker reads its configuration at its start only");
-		return;
-	default:
-		log_info("ending: what runs and waits is finished first; the containers stay: berth down "
-			 "--on docker "
-			 "removes them");
-		server_drain(s);
-		return;
-	}
-}
-
-static int serve_here(struct docker_up *u)
-{
-	struct server *s = u->server;
-	struct pool_settings *p = &s->config->settings.pools[s->config->fleet_pool];
-	static const char *sources[1];
-	struct str text = arena_printf(&s->config->arena, "docker:fleet=%s", u->fleet->name);
-	sources[0] = text.ptr;
-	p->sources = sources;
-	p->n_sources = 1;
-	if (!text.ptr) {
-		cli_complain(s->cmd, "out of memory");
-		return EXIT_SETUP;
-	}
-	if (!server_open(s, on_signal) || !server_start(s))
-		return EXIT_SETUP;
-	docker_up_clear(u);
-	server_print_ready(s);
-	int r = io_epoll_run(s->io);
-	if (r < 0)
-		cli_complain(s->cmd, "the event loop has failed: %s", strerror(-r));
-	return r < 0 ? EXIT_JOB : EXIT_DONE;
 }
 
 /* ---- the whole ---- */
@@ -275,9 +241,13 @@ static int up(struct docker_up *u)
 		docker_up_complain(u);
 		return EXIT_SETUP;
 	}
+	if (!docker_host_find(u)) {
+		docker_close(&u->docker);
+		return EXIT_SETUP;
+	}
 	bool ok = start(u);
-	if (ok && u->fleet->orchestrator == FLEET_ON_HOST) {
-		code = serve_here(u);
+	if (ok && u->claimed) {
+		code = docker_host_serve(u);
 		ok = code != EXIT_SETUP;
 	} else if (ok) {
 		print_end(u);
@@ -285,6 +255,7 @@ static int up(struct docker_up *u)
 	}
 	if (!ok)
 		undo(u);
+	docker_host_forget(u);
 	docker_close(&u->docker);
 	return code;
 }

@@ -3,11 +3,15 @@
  *   images ─▶ network ─▶ plan ─▶ make what is missing ─▶ orchestrator ─▶ wait until all are ready
  *     ─▶ what is too many leaves ─▶ what differs is replaced, worker by worker
  *
+ * With --orchestrator host this process is the orchestrator, in the end: it serves. Where one runs already,
+ * it is told what has changed, as a container would be.
+ *
  * What leaves is taken from the orchestrator's list first, and removed when nothing is in flight there. A
  * first run that fails, or is interrupted, removes what it has made.
  */
 #pragma once
 #include "cli/deployment.h"
+#include "cli/runtime.h"
 #include "fleet/docker.h"
 #include "fleet/image.h"
 
@@ -23,8 +27,11 @@ struct docker_up {
 	char words[3][32];                                                /* that are in them */
 	char tag[IMAGE_TAG], orchestrator_tag[IMAGE_TAG];                 /* of Berth's own images */
 	char orchestrator_id[DOCKER_ID];
-	bool existed;         /* some of this fleet was there before this run */
-	struct io_addr front; /* where the orchestrator is reached from here */
+	char sockets[DOCKER_NAME]; /* the volume, or on this machine the directory, of the recipe */
+	bool existed;              /* some of this fleet was there before this run */
+	bool claimed;              /* this process has the fleet's name: it will be the orchestrator */
+	bool runs_here;            /* another process of this machine is the orchestrator */
+	struct io_addr front;      /* where the orchestrator is reached from here */
 };
 
 /* Tells docker.error; false. */
@@ -54,3 +61,24 @@ MUST_USE bool docker_up_list(struct docker_up *u,
 /* Waits until it has those that were told last and no others, and, with `all_up`, until all of them are up.
  * Within fleet.ready_timeout. */
 MUST_USE bool docker_up_wait(struct docker_up *u, bool all_up);
+
+/* ---- docker_host.c: the orchestrator as a process of this machine ---- */
+
+/* Is there one, and may this run be? False after a complaint. */
+MUST_USE bool docker_host_find(struct docker_up *u);
+
+/* Undoes docker_host_find. */
+void docker_host_forget(const struct docker_up *u);
+
+/* Makes the directory of u->sockets; "" where there can be none. False after a complaint. */
+MUST_USE bool docker_host_sockets(struct docker_up *u);
+void docker_host_remove_sockets(const char *fleet);
+
+/* As docker_put_file of the list, but after a complaint. */
+MUST_USE bool docker_host_list(const struct docker_up *u, const char *text);
+
+/* Serves until a signal; an exit code. */
+int docker_host_serve(struct docker_up *u);
+
+/* Ends one that runs, and waits until it is gone; *ret_pid: 0 when there was none. False with one line. */
+MUST_USE bool docker_host_end(const char *fleet, pid_t *ret_pid, char error[RUNTIME_ERROR]);

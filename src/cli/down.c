@@ -2,13 +2,8 @@
 #include "cli/deployment.h"
 #include "cli/runtime.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <unistd.h>
 
 struct options {
 	const char *config;
@@ -26,22 +21,19 @@ static const struct options defaults;
 
 static int end_process(const struct command *cmd, const char *name, const struct runtime_info *info)
 {
-	int fd = runtime_pidfd(info);
-	if (fd == -ESRCH) {
-		printf("berth: the fleet \"%s\" is down\n", name);
-		return EXIT_DONE;
-	}
-	if (fd < 0 || pidfd_send_signal(fd, SIGTERM, NULL, 0)) {
-		cli_complain(
-			cmd, "cannot end process %d: %s", (int)info->pid, strerror(fd < 0 ? -fd : errno));
+	int r = runtime_end(info);
+	if (r < 0) {
+		cli_complain(cmd, "cannot end process %d: %s", (int)info->pid, strerror(-r));
 		return EXIT_JOB;
 	}
-	struct pollfd wait = { .fd = fd, .events = POLLIN };
-	while (poll(&wait, 1, -1) < 0 && errno == EINTR)
-		;
-	close(fd);
-	printf("berth: the fleet \"%s\" (pid %d, %llu container%s) is down\n", name, (int)info->pid,
-		(unsigned long long)info->containers, info->containers == 1 ? "" : "s");
+	if (info->on_docker)
+		printf("berth: the queue of the fleet \"%s\" (pid %d) has ended; its containers stay: berth "
+		       "down "
+		       "--on docker removes them\n",
+			name, (int)info->pid);
+	else
+		printf("berth: the fleet \"%s\" (pid %d, %llu container%s) is down\n", name, (int)info->pid,
+			(unsigned long long)info->containers, info->containers == 1 ? "" : "s");
 	return EXIT_DONE;
 }
 

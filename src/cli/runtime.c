@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -80,7 +82,8 @@ static bool start_time_of(pid_t pid, uint64_t *ret)
 	return str_to_u64(field, ret);
 }
 
-int runtime_pidfd(const struct runtime_info *info)
+/* A pidfd of the process that info speaks of; -ESRCH when it is gone. */
+static int open_process(const struct runtime_info *info)
 {
 	uint64_t start_time;
 	int fd = pidfd_open(info->pid, 0);
@@ -122,6 +125,7 @@ static int read_file(int dir, const char *name, struct runtime_info *ret)
 		.pid = (pid_t)json_integer_value(json_object_get(root, "pid")),
 		.start_time = (uint64_t)json_integer_value(json_object_get(root, "start_time")),
 		.containers = (uint64_t)json_integer_value(json_object_get(root, "containers")),
+		.on_docker = json_is_true(json_object_get(root, "on_docker")),
 	};
 	copy_member(root, "front", ret->front, sizeof ret->front);
 	copy_member(root, "admin", ret->admin, sizeof ret->admin);
@@ -135,9 +139,10 @@ static int write_file(int dir, const char *name, const struct runtime_info *info
 	char file[NAME_BYTES], temporary[NAME_BYTES + 16];
 	file_name(name, file);
 	snprintf(temporary, sizeof temporary, ".%s.%d", file, (int)getpid());
-	json_t *root = json_pack("{s:s, s:I, s:I, s:I, s:s, s:s}", "name", name, "pid", (json_int_t)info->pid,
-		"start_time", (json_int_t)info->start_time, "containers", (json_int_t)info->containers,
-		"front", info->front, "admin", info->admin);
+	json_t *root = json_pack("{s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "name", name, "pid",
+		(json_int_t)info->pid, "start_time", (json_int_t)info->start_time, "containers",
+		(json_int_t)info->containers, "on_docker", info->on_docker, "front", info->front, "admin",
+		info->admin);
 	int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	bool ok = root && fd >= 0 && json_dumpfd(root, fd, JSON_INDENT(2)) == 0 &&
 		renameat(dir, temporary, dir, file) == 0;
@@ -158,7 +163,7 @@ static int find_in(int dir, const char *name, struct runtime_info *ret)
 	struct runtime_info info;
 	if (!read_file(dir, name, &info))
 		return 0;
-	int fd = runtime_pidfd(&info);
+	int fd = open_process(&info);
 	if (fd < 0)
 		return 0;
 	close(fd);
@@ -176,12 +181,13 @@ int runtime_find(const char *name, struct runtime_info *ret, char error[RUNTIME_
 	return found;
 }
 
-int runtime_claim(const char *name, uint64_t containers, char error[RUNTIME_ERROR])
+int runtime_claim(const char *name, const struct runtime_info *about, char error[RUNTIME_ERROR])
 {
-	struct runtime_info other, self = { .pid = getpid(), .containers = containers };
+	struct runtime_info other, self = *about;
 	int dir = open_dir(error), r = -1;
 	if (dir < 0)
 		return -1;
+	self.pid = getpid();
 	if (flock(dir, LOCK_EX)) /* against a second claim at the same time */
 		(void)fail(error, "cannot lock the directory of", name, errno);
 	else if (!start_time_of(self.pid, &self.start_time))
@@ -219,4 +225,17 @@ void runtime_release(const char *name)
 	file_name(name, file);
 	(void)unlinkat(dir, file, 0);
 	close(dir);
+}
+
+int runtime_end(const struct runtime_info *info)
+{
+	int fd = open_process(info);
+	if (fd < 0)
+		return fd == -ESRCH ? 0 : fd;
+	int r = pidfd_send_signal(fd, SIGTERM, NULL, 0) ? -errno : 0;
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	while (r == 0 && poll(&wait, 1, -1) < 0)
+		r = errno == EINTR ? 0 : -errno;
+	close(fd);
+	return r == -ESRCH ? 0 : r;
 }

@@ -17,6 +17,7 @@ struct runtime_info {
 	pid_t pid;
 	uint64_t start_time; /* field 22 of /proc/PID/stat */
 	uint64_t containers;
+	bool on_docker;           /* its containers are on a Docker Engine, and outlive it */
 	char front[IO_ADDR_TEXT]; /* "127.0.0.1:8080"; "" while it starts */
 	char admin[IO_ADDR_TEXT]; /* likewise */
 };
@@ -31,9 +32,9 @@ const char *runtime_dir(char path[RUNTIME_PATH]);
 /* Who runs under this name: 1 and *ret, 0 when nobody does, -1 with one line in error. */
 MUST_USE int runtime_find(const char *name, struct runtime_info *ret, char error[RUNTIME_ERROR]);
 
-/* This process runs under this name from now on, with these containers. 0; -1 with one line in error, also
- * when the name is taken. */
-MUST_USE int runtime_claim(const char *name, uint64_t containers, char error[RUNTIME_ERROR]);
+/* This process runs under this name from now on, with about->containers and about->on_docker. 0; -1 with one
+ * line in error, also when the name is taken. */
+MUST_USE int runtime_claim(const char *name, const struct runtime_info *about, char error[RUNTIME_ERROR]);
 
 /* Tells where the fleet answers. 0, or -1 with one line in error. */
 MUST_USE int runtime_publish(const char *name, const struct runtime_info *info, char error[RUNTIME_ERROR]);
@@ -41,5 +42,6 @@ MUST_USE int runtime_publish(const char *name, const struct runtime_info *info, 
 /* This process no longer runs under this name. */
 void runtime_release(const char *name);
 
-/* A pidfd of the process that info speaks of; -ESRCH when it is gone. */
-MUST_USE int runtime_pidfd(const struct runtime_info *info);
+/* Asks the process that info speaks of to end, and waits until it is gone, as it may be already. 0, or
+ * -errno. */
+MUST_USE int runtime_end(const struct runtime_info *info);

@@ -179,6 +179,19 @@ void server_print_ready(struct server *s)
 	notify_ready(&s->notify, s->io, s->reactor);
 }
 
+void server_publish(const struct server *s, const struct runtime_info *about)
+{
+	struct runtime_info info = *about;
+	char error[RUNTIME_ERROR];
+	struct io_addr addr;
+	if (reactor_front_addr(s->reactor, 0, &addr))
+		io_addr_print(&addr, true, info.front);
+	if (reactor_admin_addr(s->reactor, &addr))
+		io_addr_print(&addr, true, info.admin);
+	if (runtime_publish(s->config->fleet.name, &info, error) < 0)
+		log_warning("%s; berth status and berth down will not find this fleet", error);
+}
+
 void server_drain(struct server *s)
 {
 	notify_stopping(&s->notify, s->config->settings.drain_timeout_us);

@@ -9,6 +9,7 @@
 #include "cli/config.h"
 #include "cli/notify.h"
 #include "cli/process.h"
+#include "cli/runtime.h"
 #include "cli/sources.h"
 #include "gateway/gateway.h"
 
@@ -45,6 +46,9 @@ void server_reload(struct server *s, const struct fleet *fleet);
 /* "berth: listening on http://127.0.0.1:8080, admin on 127.0.0.1:9091, 2 containers, 1 source", with the
  * ports that were chosen, on standard output; the service manager is told, too. */
 void server_print_ready(struct server *s);
+
+/* The runtime file tells where it answers, beside what is in `about`; a name was claimed (runtime.h). */
+void server_publish(const struct server *s, const struct runtime_info *about);
 
 /* reactor_drain, and the service manager is told. */
 void server_drain(struct server *s);

@@ -141,19 +141,6 @@ static size_t count_ready(struct str report, const char *pool_name)
 	return n;
 }
 
-static void publish(const struct up *u)
-{
-	struct runtime_info info = { .containers = fleet_size(u->fleet) };
-	char error[RUNTIME_ERROR];
-	struct io_addr addr;
-	if (reactor_front_addr(u->server.reactor, 0, &addr))
-		io_addr_print(&addr, true, info.front);
-	if (reactor_admin_addr(u->server.reactor, &addr))
-		io_addr_print(&addr, true, info.admin);
-	if (runtime_publish(u->server.config->fleet.name, &info, error) < 0)
-		log_warning("%s; berth status and berth down will not find this fleet", error);
-}
-
 static void on_report(struct agent *self, const struct agent_answer *answer)
 {
 	struct up *u = CONTAINER_OF(self, struct up, self);
@@ -169,7 +156,7 @@ static void on_report(struct agent *self, const struct agent_answer *answer)
 		return;
 	}
 	u->phase = UP_RUNNING;
-	publish(u);
+	server_publish(&u->server, &(struct runtime_info){ .containers = fleet_size(u->fleet) });
 	up_print_progress(u, ready, true);
 	server_print_ready(&u->server);
 	up_print_examples(u);
@@ -248,7 +235,8 @@ int up_run(struct up *u)
 {
 	struct fleet_settings *f = &u->server.config->fleet;
 	char error[RUNTIME_ERROR], sockets[RUNTIME_PATH];
-	if (runtime_claim(f->name, (uint64_t)f->workers * f->containers, error) < 0) {
+	const struct runtime_info about = { .containers = (uint64_t)f->workers * f->containers };
+	if (runtime_claim(f->name, &about, error) < 0) {
 		cli_complain(u->server.cmd, "%s", error);
 		return EXIT_SETUP;
 	}

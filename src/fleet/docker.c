@@ -1,8 +1,7 @@
-#include "fleet/docker.h"
+#include "fleet/docker_parts.h"
 
 #include "base/str.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -145,14 +144,14 @@ static bool look_at_containers(struct docker *d)
 }
 
 /* A thing of this name that somebody else has made is not touched. */
-static bool is_ours(struct docker *d, const char *what, const json_t *labels)
+static bool is_ours(struct docker *d, const char *what, const char *name, const json_t *labels)
 {
 	if (!strcmp(text(labels, DOCKER_LABEL_FLEET), d->settings->name))
 		return true;
 	snprintf(d->error, sizeof d->error,
 		"there is a %s called %s that is not this fleet's (it has no label " DOCKER_LABEL_FLEET
 		"=%s): remove it, or take another --name",
-		what, d->prefix, d->settings->name);
+		what, name, d->settings->name);
 	return false;
 }
 
@@ -161,7 +160,8 @@ static bool look_at_network(struct docker *d)
 	char path[200];
 	snprintf(path, sizeof path, "/networks/%s", d->prefix);
 	json_t *root = get(d, path);
-	bool ok = !d->error[0] && (!root || is_ours(d, "network", json_object_get(root, "Labels")));
+	bool ok =
+		!d->error[0] && (!root || is_ours(d, "network", d->prefix, json_object_get(root, "Labels")));
 	const json_t *config = json_array_get(json_object_get(json_object_get(root, "IPAM"), "Config"), 0);
 	if (ok && root) {
 		str_copy(d->network_id, sizeof d->network_id, str_of(text(root, "Id")));
@@ -171,20 +171,22 @@ static bool look_at_network(struct docker *d)
 	return ok;
 }
 
-static bool look_at_volume(struct docker *d)
+static bool look_at_volume(struct docker *d, const char *name, bool *ret_has)
 {
 	char path[200];
-	snprintf(path, sizeof path, "/volumes/%s", d->prefix);
+	snprintf(path, sizeof path, "/volumes/%s", name);
 	json_t *root = get(d, path);
-	bool ok = !d->error[0] && (!root || is_ours(d, "volume", json_object_get(root, "Labels")));
-	d->has_volume = ok && root;
+	bool ok = !d->error[0] && (!root || is_ours(d, "volume", name, json_object_get(root, "Labels")));
+	*ret_has = ok && root;
 	json_decref(root);
 	return ok;
 }
 
 bool docker_look(struct docker *d)
 {
-	return look_at_containers(d) && look_at_network(d) && look_at_volume(d);
+	char sockets[DOCKER_NAME];
+	return look_at_containers(d) && look_at_network(d) && look_at_volume(d, d->prefix, &d->has_volume) &&
+		look_at_volume(d, docker_sockets_name(d, sockets), &d->has_sockets);
 }
 
 /* ---- what shall become of each ---- */

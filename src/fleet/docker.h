@@ -1,8 +1,9 @@
 /* docker: what a fleet is on a Docker Engine, and the calls that make it so.
  *
- * A fleet called NAME is all that carries the label berth.fleet=NAME: a network and a volume called
- * berth-NAME, the containers berth-NAME-container1 … and, where it is not the host's, the orchestrator
- * berth-NAME-orchestrator. What a container was made from is hashed into its label berth.spec, so that one
+ * A fleet called NAME is all that carries the label berth.fleet=NAME: a network called berth-NAME, the
+ * containers berth-NAME-container1 … and, where it is not the host's, the orchestrator
+ * berth-NAME-orchestrator with the volumes berth-NAME, of its files, and berth-NAME-sockets, which it shares
+ * with the containers. What a container was made from is hashed into its label berth.spec, so that one
  * that differs from what is wanted is known.
  *
  * Addresses are fixed: container N is at the network's address + 2 + N, so that one that was stopped or
@@ -27,6 +28,9 @@ enum {
 	DOCKER_IP = 48,
 	DOCKER_ERROR = ENGINE_WHY + 200
 };
+
+/* Where containers, and an orchestrator in one, have the directory of the sockets. */
+#define DOCKER_SOCKET_DIR "/run/berth"
 
 #define DOCKER_LABEL_FLEET  "berth.fleet"
 #define DOCKER_LABEL_ROLE   "berth.role" /* container | orchestrator */
@@ -62,13 +66,13 @@ struct docker_container {
 struct docker {
 	struct engine engine;
 	const struct fleet_settings *settings; /* borrowed */
-	char prefix[DOCKER_NAME];              /* "berth-NAME": the network's and the volume's name too */
+	char prefix[DOCKER_NAME];              /* "berth-NAME": the network's and a volume's name too */
 	char network_id[DOCKER_ID];            /* "": there is none */
 	char subnet[DOCKER_IP];                /* "172.18.0.0/16" */
-	bool has_volume;
-	char image_id[DOCKER_ID];      /* of the containers */
-	char spec[DIGEST_TEXT];        /* what each container shall be made from */
-	struct docker_container *list; /* owned */
+	bool has_volume, has_sockets;          /* the two volumes */
+	char image_id[DOCKER_ID];              /* of the containers */
+	char spec[DIGEST_TEXT];                /* what each container shall be made from */
+	struct docker_container *list;         /* owned */
 	size_t n, cap;
 	/* Told when a container has been made, started or removed. NULL: nobody. */
 	void (*on_progress)(struct docker *d);
@@ -100,6 +104,9 @@ MUST_USE bool docker_pull_image(struct docker *d, const char *name, docker_layer
 MUST_USE bool docker_make_network(struct docker *d);
 MUST_USE bool docker_make_volume(struct docker *d);
 
+/* A volume in memory, gone when nobody uses it: sockets whose container was killed do not pile up. */
+MUST_USE bool docker_make_sockets(struct docker *d, char ret_name[DOCKER_NAME]);
+
 /* What the containers shall be made from: `image` with image_id. command: NULL-terminated, NULL: the image's
  * own. Computes d->spec. */
 struct docker_recipe {
@@ -107,6 +114,9 @@ struct docker_recipe {
 	const char *const *command;
 	const char *const *health; /* the command of its health check, likewise */
 	uint16_t port;
+	/* What is mounted at DOCKER_SOCKET_DIR: a volume's name, or the path of a directory of the host; each
+	 * container is told to listen there, too. NULL: nothing. */
+	const char *sockets;
 };
 MUST_USE bool docker_set_recipe(struct docker *d, const struct docker_recipe *recipe);
 
@@ -127,7 +137,8 @@ struct docker_orchestrator {
 	const char *spec;                  /* what it is made from, hashed */
 	const struct docker_front *fronts; /* led to its ports 8080, 8081, … */
 	size_t n_fronts;
-	uint64_t stop_s; /* from SIGTERM to SIGKILL */
+	uint64_t stop_s;     /* from SIGTERM to SIGKILL */
+	const char *sockets; /* as in the recipe */
 };
 
 /* It is created, and started when its files are there. */
@@ -144,7 +155,11 @@ void docker_last_words(struct docker *d, const struct docker_container *c, char 
  * ten seconds. */
 MUST_USE bool docker_remove(struct docker *d, bool (*wanted)(const struct docker_container *c));
 MUST_USE bool docker_remove_network(struct docker *d);
-MUST_USE bool docker_remove_volume(struct docker *d);
+MUST_USE bool docker_remove_volumes(struct docker *d);
+
+/* "/run/berth/container3.sock", in front of which `directory` may be another. */
+enum { DOCKER_SOCKET = 200 };
+const char *docker_socket(const char *directory, uint32_t number, char ret[DOCKER_SOCKET]);
 
 /* ---- the list ---- */
 

@@ -91,25 +91,53 @@ bool docker_remove_network(struct docker *d)
 	return true;
 }
 
-bool docker_make_volume(struct docker *d)
+/* options: of the engine's driver, released; NULL: none. */
+static bool make_volume(struct docker *d, const char *name, json_t *options, bool *has)
 {
-	if (d->has_volume)
+	if (*has) {
+		json_decref(options);
 		return true;
-	d->has_volume = docker_post(d, "the volume cannot be made", "/volumes/create",
-		json_pack(
-			"{s:s, s:{s:s}}", "Name", d->prefix, "Labels", DOCKER_LABEL_FLEET, d->settings->name),
+	}
+	*has = docker_post(d, "the volume cannot be made", "/volumes/create",
+		json_pack("{s:s, s:{s:s}, s:o*}", "Name", name, "Labels", DOCKER_LABEL_FLEET,
+			d->settings->name, "DriverOpts", options),
 		NULL);
-	return d->has_volume;
+	return *has;
 }
 
-bool docker_remove_volume(struct docker *d)
+bool docker_make_volume(struct docker *d)
+{
+	return make_volume(d, d->prefix, NULL, &d->has_volume);
+}
+
+const char *docker_sockets_name(const struct docker *d, char ret[DOCKER_NAME])
+{
+	snprintf(ret, DOCKER_NAME, "%.80s-sockets", d->prefix);
+	return ret;
+}
+
+bool docker_make_sockets(struct docker *d, char ret_name[DOCKER_NAME])
+{
+	json_t *options = json_pack("{s:s, s:s, s:s}", "type", "tmpfs", "device", "tmpfs", "o",
+		"mode=1777,size=1m,nr_inodes=4k,nosuid,nodev,noexec");
+	return make_volume(d, docker_sockets_name(d, ret_name), options, &d->has_sockets);
+}
+
+static bool remove_volume(struct docker *d, const char *name, bool *has)
 {
 	char path[DOCKER_NAME + 16];
-	snprintf(path, sizeof path, "/volumes/%s", d->prefix);
-	if (d->has_volume && !delete (d, "the volume", path))
+	snprintf(path, sizeof path, "/volumes/%s", name);
+	if (*has && !delete (d, "the volume", path))
 		return false;
-	d->has_volume = false;
+	*has = false;
 	return true;
+}
+
+bool docker_remove_volumes(struct docker *d)
+{
+	char sockets[DOCKER_NAME];
+	return remove_volume(d, d->prefix, &d->has_volume) &&
+		remove_volume(d, docker_sockets_name(d, sockets), &d->has_sockets);
 }
 
 bool docker_address(struct docker *d, uint32_t n, char ret[DOCKER_IP])
@@ -136,6 +164,18 @@ bool docker_address(struct docker *d, uint32_t n, char ret[DOCKER_IP])
 }
 
 /* ---- what a container is made from ---- */
+
+const char *docker_socket(const char *directory, uint32_t number, char ret[DOCKER_SOCKET])
+{
+	snprintf(ret, DOCKER_SOCKET, "%.160s/container%u.sock", directory, number);
+	return ret;
+}
+
+json_t *docker_mount(const char *source, const char *target, bool read_only)
+{
+	return json_pack("{s:s, s:s, s:s, s:b}", "Type", *source == '/' ? "bind" : "volume", "Source", source,
+		"Target", target, "ReadOnly", read_only);
+}
 
 static json_t *words_json(const char *const *words)
 {
@@ -167,6 +207,9 @@ static json_t *container_body(const struct docker *d, const struct docker_recipe
 	json_object_set_new(host, "NanoCpus", json_integer((json_int_t)s->cpu_percent * 10000000));
 	json_object_set_new(host, "PidsLimit", json_integer(s->pids));
 	json_object_set_new(host, "Tmpfs", json_pack("{s:s}", "/tmp", "rw,noexec,nosuid,nodev,size=64m"));
+	if (recipe->sockets)
+		json_object_set_new(host, "Mounts",
+			json_pack("[o]", docker_mount(recipe->sockets, DOCKER_SOCKET_DIR, false)));
 	if (recipe->command)
 		json_object_set_new(body, "Cmd", words_json(recipe->command));
 	if (recipe->health)
@@ -197,6 +240,15 @@ void docker_set_address(json_t *body, const struct docker *d, const char *ip)
 			"{s:{s:{s:{s:s}}}}", "EndpointsConfig", d->prefix, "IPAMConfig", "IPv4Address", ip));
 }
 
+static void add_socket(json_t *body, uint32_t number)
+{
+	char path[DOCKER_SOCKET], listen[DOCKER_SOCKET + 8];
+	json_t *command = json_object_get(body, "Cmd");
+	snprintf(listen, sizeof listen, "unix:%s", docker_socket(DOCKER_SOCKET_DIR, number, path));
+	(void)json_array_append_new(command, json_string("--listen"));
+	(void)json_array_append_new(command, json_string(listen));
+}
+
 /* The body for this one, as text; NULL after a complaint. */
 static char *container_text(struct docker *d, const struct docker_recipe *recipe, struct docker_container *c)
 {
@@ -215,6 +267,8 @@ static char *container_text(struct docker *d, const struct docker_recipe *recipe
 	if (body) {
 		json_object_set_new(body, "Labels", labels);
 		docker_set_address(body, d, c->ip);
+		if (recipe->sockets)
+			add_socket(body, c->number);
 	}
 	char *text = body && labels ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_decref(body);

@@ -37,8 +37,8 @@ static json_t *orchestrator_body(struct docker *d, const struct docker_orchestra
 		return NULL;
 	json_object_set_new(host, "PidsLimit", json_integer(ORCHESTRATOR_PIDS));
 	json_object_set_new(host, "Mounts",
-		json_pack("[{s:s, s:s, s:s}]", "Type", "volume", "Source", d->prefix, "Target",
-			IMAGE_STATE_DIR));
+		json_pack("[o, o*]", docker_mount(d->prefix, IMAGE_STATE_DIR, false),
+			o->sockets ? docker_mount(o->sockets, DOCKER_SOCKET_DIR, true) : NULL));
 	docker_set_address(body, d, ip);
 	if (set_ports(body, host, o->fronts, o->n_fronts))
 		return body;

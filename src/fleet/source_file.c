@@ -1,11 +1,11 @@
-/* file:PATH: a container a line,
+/* file:PATH: a container a line, where all but the address may be missing:
  *
  *	10.0.0.7:5000 worker=worker1 name=container1 generation=v2 near=unix:/path draining
  *
- * where all but the address may be missing. Watched through inotify. A file that is replaced by a rename is
- *read at once, one that is written over when its writer has closed it; changes that no event speaks of
- *(another file system's, those behind a symbolic link) are seen by a look each second, and read when nothing
- *has changed since the look before. A file that is not there, or that has a bad line, leaves what is known.
+ * It is watched through inotify. A file that is replaced by a rename is read at once, one that is written
+ * over when its writer has closed it; changes that no event speaks of (another file system's, those behind a
+ * symbolic link) are seen by a look each second, and read when nothing has changed since the look before. A
+ * file that is not there, or that has a bad line, leaves what is known.
  */
 #include "fleet/source_kinds.h"
 #include "fleet/source_thread.h"

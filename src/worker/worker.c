@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 /* ---- counts ---- */
 
@@ -107,6 +108,10 @@ static bool start_listening(struct worker *w, struct why *why)
 			return why_set(why, "cannot listen on %s: %s%s",
 				io_addr_print(&o->listen[i], true, text), strerror(-r),
 				r == -EADDRINUSE ? "; take another port, or 0 for any" : "");
+		/* As with a port, whoever gets there may connect: its directory decides. */
+		if (o->listen[i].sa.sa_family == AF_UNIX && chmod(o->listen[i].un.sun_path, 0666))
+			return why_set(why, "cannot open %s to others: %s",
+				io_addr_print(&o->listen[i], true, text), strerror(errno));
 	}
 	return true;
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -101,7 +102,7 @@ def test_a_fleet_comes_up_serves_heals_grows_shrinks_and_goes(engine, docker, en
     down = docker("down")
     assert down.returncode == 0
     assert down.stdout == ('berth: the fleet "default" is down: removed 4 containers, the orchestrator, the network, '
-                           'the volume\n')
+                           'the volumes\n')
     assert engine.left_of() == []
     again = docker("down")
     assert again.returncode == 0
@@ -134,7 +135,9 @@ def test_containers_are_confined(engine, docker):
         assert one["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
         assert not one["HostConfig"]["Privileged"] and not one["HostConfig"]["Binds"]
         assert one["Config"]["User"] == "65532:65532"
-    assert [mount["Type"] for mount in queue["Mounts"]] == ["volume"]
+    assert {mount["Destination"]: (mount["Type"], mount["RW"]) for mount in queue["Mounts"]} == {
+        "/var/lib/berth": ("volume", True), "/run/berth": ("volume", False)}
+    assert {mount["Destination"]: mount["Type"] for mount in worker["Mounts"]} == {"/run/berth": "volume"}
     assert not worker["HostConfig"]["PortBindings"]
 
 
@@ -177,27 +180,104 @@ fleet: {name: filed, on: docker, workers: 1, containers: 1}
     assert engine.left_of("filed") == []
 
 
+# ---- how requests get to the containers ----
+
+
+def by_socket_and_by_tcp(engine, fleet="default", pid=None):
+    """The numbers of connections that an orchestrator, the fleet's container or this process, has to port 5000 and to
+    sockets in /run/berth."""
+    if pid is None:
+        pid = engine.get(f"/containers/berth-{fleet}-orchestrator/json")["State"]["Pid"]
+    net = pathlib.Path("/proc", str(pid), "net")  # where the kernel lists both: by who has connected
+    return (len(re.findall(r" 03 +\d+ /run/berth/container\d+\.sock$", (net / "unix").read_text(), re.MULTILINE)),
+            len(re.findall(r"^ +\d+: [0-9A-F]+:[0-9A-F]{4} [0-9A-F]+:1388 01 ", (net / "tcp").read_text(), re.MULTILINE)))
+
+
+def test_containers_are_reached_by_sockets_again_after_a_kill_and_by_tcp_when_that_is_set(engine, docker, environment):
+    front = front_of(docker("up", "--workers", 2, "--containers", 1))
+    load(engine, front, environment, "--requests", 20, "--clients", 2)
+    assert by_socket_and_by_tcp(engine) == (2, 0)
+    engine.post(f"/containers/{engine.containers()['container1']['Id']}/kill")  # its socket's file stays
+    wait_until(lambda: engine.readyz(front)["up"] == 1, "the killed container is down")
+    engine.post(f"/containers/{engine.containers()['container1']['Id']}/start")
+    wait_until_up(engine, front, 2)
+    load(engine, front, environment, "--requests", 20, "--clients", 2)
+    assert by_socket_and_by_tcp(engine) == (2, 0)
+    assert front_of(docker("up", "--workers", 2, "--containers", 1, "--sockets", "off", "--listen", front, *MODEL)) == front
+    load(engine, front, environment, "--requests", 20, "--clients", 2)
+    assert by_socket_and_by_tcp(engine) == (0, 2)
+
+
 # ---- the orchestrator on the host ----
 
+HOST = ("up", "--on", "docker", "--orchestrator", "host", "--name", "host", "--containers", 1, "--listen", "127.0.0.1:0",
+        "--admin", "127.0.0.1:0", *MODEL)
 
-def test_the_orchestrator_of_the_host_follows_the_engines_events(engine, docker, environment, tmp_path, started):
-    command = ["up", "--on", "docker", "--orchestrator", "host", "--name", "host", "--workers", 1, "--containers", 2,
-               "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *MODEL]
-    berth = engine.program(BUILD / "berth", *command, env=environment, cwd=tmp_path)
+
+@pytest.fixture
+def host(engine, docker, environment, tmp_path, started):
+    """host(workers) starts a fleet whose orchestrator is a process beside the test: (it, its front)."""
+    def start(workers):
+        berth = engine.program(BUILD / "berth", *HOST, "--workers", workers, env=environment, cwd=tmp_path)
+        started.append(berth)
+        docker("status", "--name", "host")  # so that it is taken down in the end
+        berth.start()
+        front = re.search(r"listening on http://(\S+?),", berth.wait_for(r"^berth: listening on .*", START_PATIENCE)[0])[1]
+        wait_until_up(engine, front, workers)
+        return berth, front
+    return start
+
+
+def test_an_orchestrator_of_the_host_is_resized_by_another_berth_up_while_requests_run(engine, docker, environment, host):
+    berth, front = host(2)
+    assert engine.containers("host", "orchestrator") == {}
+    assert by_socket_and_by_tcp(engine, pid=berth.process.pid) == (2, 0)
+    before = identities(engine, "host")
+    traffic = engine.program(BUILD / "berth", "load", "--url", f"http://{front}/run_model", "--sync", "--requests", 4000,
+                             "--clients", 8, env=environment).start()
+    again = engine.berth(*HOST, "--workers", 3, env=environment)
+    assert front_of(again) == front and "3/3 containers ready\n" in again.stdout
+    assert engine.readyz(front)["up"] == 3
+    assert front_of(engine.berth(*HOST, "--workers", 1, env=environment)) == front
+    assert traffic.wait(START_PATIENCE) == 0, traffic.output
+    assert identities(engine, "host") == {"container1": before["container1"]}
+    assert re.search(r"^container1 +worker1 .* free ",
+                     engine.berth("status", "--name", "host", env=environment).stdout, re.MULTILINE)
+    inside = docker("up", "--name", "host", "--workers", 1)
+    assert inside.returncode == 2
+    assert re.fullmatch(r'berth up: the queue of the fleet "host" runs here as process \d+: --orchestrator host changes it, '
+                        r"berth down --name host ends it\n", inside.stderr)
+    berth.signal(signal.SIGTERM)
+    assert berth.wait() == 0
+    assert list(engine.containers("host")) == ["container1"]
+
+
+def test_down_ends_an_orchestrator_of_the_host_and_leaves_nothing(engine, docker, environment, host):
+    berth, _ = host(1)
+    runtime = pathlib.Path(environment["XDG_RUNTIME_DIR"], "berth")
+    assert sorted(os.listdir(runtime)) == ["host.containers", "host.docker", "host.json"]
+    down = docker("down", "--name", "host")
+    assert down.stdout == 'berth: the fleet "host" is down: removed 1 container, the orchestrator, the network\n'
+    assert berth.wait() == 0
+    assert engine.left_of("host") == [] and os.listdir(runtime) == []
+
+
+# ---- what another berth serve can see of it ----
+
+
+def test_a_source_follows_the_engines_events(engine, docker, environment, tmp_path, started):
+    front_of(docker("up", "--name", "seen", "--workers", 2, "--containers", 1))
+    berth = engine.program(BUILD / "berth", "serve", "--listen", "127.0.0.1:0", "--admin", "off", "--containers",
+                           "docker:fleet=seen", env=environment, cwd=tmp_path)
     started.append(berth)
-    docker("status", "--name", "host")  # so that it is taken down in the end
     berth.start()
     front = re.search(r"listening on http://(\S+?),", berth.wait_for(r"^berth: listening on .*", START_PATIENCE)[0])[1]
     wait_until_up(engine, front, 2)
-    assert engine.containers("host", "orchestrator") == {}
-    one = engine.containers("host")["container1"]["Id"]
+    one = engine.containers("seen")["container1"]["Id"]
     engine.post(f"/containers/{one}/kill")
     wait_until(lambda: engine.readyz(front)["containers"] == 1, "the killed container has left")
     engine.post(f"/containers/{one}/start")
     wait_until_up(engine, front, 2)
-    berth.signal(signal.SIGTERM)
-    assert berth.wait() == 0
-    assert len(engine.containers("host")) == 2
 
 
 # ---- an image of one's own ----
@@ -248,6 +328,7 @@ def test_an_image_of_ones_own(engine, docker, own_image):
     answer = engine.run("curl", "-s", f"http://{front}/anything")
     assert answer.stdout == "mine"
     assert {one["Image"] for one in engine.containers().values()} == {own_image}
+    assert engine.left_of().count("berth-default-sockets") == 0
 
 
 def test_a_container_that_cannot_start_leaves_nothing(engine, docker, own_image):
@@ -286,7 +367,7 @@ def test_a_port_that_is_taken(engine, docker):
     assert result.returncode == 1
     assert result.stderr.startswith("berth up: the orchestrator cannot be started: ")
     assert front in result.stderr and "listen" in result.stderr
-    assert engine.left_of("second") == [] and len(engine.left_of("first")) == 4
+    assert engine.left_of("second") == [] and len(engine.left_of("first")) == 5
 
 
 def test_ctrl_c_removes_what_was_made(engine, docker, environment, tmp_path, started):
