@@ -9,25 +9,3 @@ void rand_seed(struct rand *r, uint64_t seed)
 		r->s[i] = z ^ (z >> 31);
 	}
 }
-
-static inline uint64_t rotl(uint64_t x, int k)
-{
-	return (x << k) | (x >> (64 - k));
-}
-
-uint64_t rand_u64(struct rand *r)
-{
-	uint64_t *s = r->s, result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
-	s[2] ^= s[0];
-	s[3] ^= s[1];
-	s[1] ^= s[2];
-	s[0] ^= s[3];
-	s[2] ^= t;
-	s[3] = rotl(s[3], 45);
-	return result;
-}
-
-uint64_t rand_below(struct rand *r, uint64_t n)
-{
-	return (uint64_t)(((unsigned __int128)rand_u64(r) * n) >> 64);
-}

@@ -76,6 +76,10 @@ struct backend *backend_add(struct route *route, const struct container_settings
 		return NULL;
 	}
 	b->settings = *settings;
+	if (settings->addr.sa.sa_family == AF_UNIX)
+		str_copy(b->host, sizeof b->host, STR("localhost"));
+	else
+		io_addr_print(&settings->addr, true, b->host);
 	b->route = route;
 	b->container = c;
 	b->timer.on_timer = on_watch;

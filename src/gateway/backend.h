@@ -17,6 +17,7 @@ struct route;
 
 struct backend {
 	struct container_settings settings;
+	char host[IO_ADDR_TEXT];      /* of its probes: what their Host says */
 	struct route *route;          /* borrowed: the owner */
 	struct container *container;  /* borrowed */
 	struct io_timer timer;        /* the next try or probe */

@@ -33,15 +33,12 @@ static const struct pool_settings *settings_of(const struct upstream *u)
 static struct str probe_text(const struct upstream *u, const char *path)
 {
 	struct reactor *r = reactor_of(u);
-	const struct io_addr *addr = &u->backend->settings.addr;
-	char host[IO_ADDR_TEXT];
 	struct writer w;
-	io_addr_print(addr, true, host);
 	writer_init(&w, r->scratch, sizeof r->scratch);
 	write_lit(&w, "GET ");
 	write_str(&w, str_of(path));
 	write_lit(&w, " HTTP/1.1\r\nHost: ");
-	write_str(&w, addr->sa.sa_family == AF_UNIX ? STR("localhost") : str_of(host));
+	write_str(&w, str_of(u->backend->host));
 	write_lit(&w, "\r\nUser-Agent: berth/" BERTH_VERSION "\r\n\r\n");
 	CHECK(!w.overflow);
 	return (struct str){ w.start, writer_len(&w) };
