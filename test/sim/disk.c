@@ -9,7 +9,7 @@
 struct io_spool {
 	void *owner; /* borrowed */
 	char *bytes; /* owned */
-	uint64_t size;
+	uint64_t size, cap;
 	uint32_t ops; /* that have not come to their end */
 	bool closed;
 	int copy; /* a file of the system's with the same bytes; -1: not made */
@@ -86,11 +86,13 @@ static int carry_out(struct disk *d, const struct disk_op *op)
 		memcpy(op->bytes, sp->bytes + op->at, op->n);
 		return 0;
 	}
-	if (op->at + op->n > sp->size) {
-		sp->bytes = realloc(sp->bytes, op->at + op->n);
+	if (op->at + op->n > sp->cap) {
+		sp->cap = (op->at + op->n) * 2;
+		sp->bytes = realloc(sp->bytes, sp->cap);
 		CHECK(sp->bytes);
-		sp->size = op->at + op->n;
 	}
+	if (op->at + op->n > sp->size)
+		sp->size = op->at + op->n;
 	memcpy(sp->bytes + op->at, op->bytes, op->n);
 	return 0;
 }

@@ -22,42 +22,39 @@ void schedule_finish(struct schedule *s)
 	*s = (struct schedule){ 0 };
 }
 
-static void put(struct schedule *s, uint32_t at, struct schedule_entry entry)
+static void put(struct schedule_entry *heap, uint32_t at, struct schedule_entry entry)
 {
-	s->heap[at] = entry;
+	heap[at] = entry;
 	entry.event->place = at;
 }
 
-static void sift_up(struct schedule *s, uint32_t at, struct schedule_entry entry)
+static void sift_up(struct schedule_entry *heap, uint32_t at, struct schedule_entry entry)
 {
-	while (at > 1 && s->heap[at / 2].key > entry.key) {
-		put(s, at, s->heap[at / 2]);
+	while (at > 1 && heap[at / 2].key > entry.key) {
+		put(heap, at, heap[at / 2]);
 		at /= 2;
 	}
-	put(s, at, entry);
-}
-
-static void sift_down(struct schedule *s, uint32_t at, struct schedule_entry entry)
-{
-	uint32_t child;
-	while ((child = at * 2) <= s->len) {
-		if (child < s->len && s->heap[child + 1].key < s->heap[child].key)
-			child++;
-		if (s->heap[child].key >= entry.key)
-			break;
-		put(s, at, s->heap[child]);
-		at = child;
-	}
-	put(s, at, entry);
+	put(heap, at, entry);
 }
 
 /* Puts an entry where it belongs, starting from a place that is free. */
 static void settle(struct schedule *s, uint32_t at, struct schedule_entry entry)
 {
-	if (at > 1 && s->heap[at / 2].key > entry.key)
-		sift_up(s, at, entry);
-	else
-		sift_down(s, at, entry);
+	struct schedule_entry *heap = s->heap;
+	uint32_t len = s->len, child;
+	if (at > 1 && heap[at / 2].key > entry.key) {
+		sift_up(heap, at, entry);
+		return;
+	}
+	while ((child = at * 2) <= len) {
+		if (child < len && heap[child + 1].key < heap[child].key)
+			child++;
+		if (heap[child].key >= entry.key)
+			break;
+		put(heap, at, heap[child]);
+		at = child;
+	}
+	put(heap, at, entry);
 }
 
 void event_stop(struct schedule *s, struct event *e)
@@ -90,7 +87,7 @@ void event_set(struct schedule *s, struct event *e, uint64_t at_us)
 		s->heap = realloc(s->heap, s->cap * sizeof *s->heap);
 		CHECK(s->heap);
 	}
-	sift_up(s, ++s->len, entry);
+	sift_up(s->heap, ++s->len, entry);
 }
 
 uint64_t schedule_next_us(const struct schedule *s)

@@ -17,6 +17,7 @@ enum {
 	PIPELINE = 2,
 	PATIENCE_US = 40 * 1000 * 1000, /* of those who wait for nothing but the gateway's time-outs */
 	CONTINUE_US = 1000 * 1000,      /* then the body is sent without a 100 (RFC 9110 §10.1.1) */
+	TEXT_MIN = 1000,                /* most are shorter */
 	TEXT_MAX = 8 * 1024,
 };
 
@@ -50,7 +51,7 @@ struct fake_client {
 	int status;
 	uint64_t got_bytes;
 	char *text; /* owned; text_bytes: of Berth's own answer */
-	uint32_t text_bytes;
+	uint32_t text_bytes, text_cap;
 };
 
 static const struct wire_ops client_ops;
@@ -164,9 +165,9 @@ static void on_resume(struct event *e);
 
 void client_begin(struct world *w)
 {
-	struct fake_client *c = calloc(1, sizeof *c);
+	struct fake_client *c = malloc(sizeof *c);
 	CHECK(c);
-	c->world = w;
+	*c = (struct fake_client){ .world = w };
 	c->end = io_sim_connect(w->sim, PLAN_FRONT_PORT, &client_ops, c);
 	c->act.fire = on_act;
 	c->leave.fire = on_leave;
@@ -461,6 +462,13 @@ static void head_read(struct fake_client *c)
 
 /* ---- an answer's body ---- */
 
+static void grow_text(struct fake_client *c, uint32_t least)
+{
+	c->text_cap = least > TEXT_MIN ? TEXT_MAX : TEXT_MIN;
+	c->text = realloc(c->text, c->text_cap);
+	CHECK(c->text);
+}
+
 static void payload_read(struct fake_client *c, struct str payload)
 {
 	struct world *w = c->world;
@@ -473,9 +481,8 @@ static void payload_read(struct fake_client *c, struct str payload)
 		if (c->is_stream && c->text_bytes + payload.len > TEXT_MAX)
 			c->text_bytes = 0; /* only how it ends is looked at */
 		VERIFY(w, c->text_bytes + payload.len <= TEXT_MAX, "Berth's own answer is too long");
-		if (!c->text)
-			c->text = malloc(TEXT_MAX);
-		CHECK(c->text);
+		if (c->text_bytes + payload.len > c->text_cap)
+			grow_text(c, c->text_bytes + (uint32_t)payload.len);
 		memcpy(c->text + c->text_bytes, payload.ptr, payload.len);
 		c->text_bytes += (uint32_t)payload.len;
 	}

@@ -151,10 +151,9 @@ bool container_answer(struct fake_container *c, struct wire_end *far)
 		oracle_trouble(w, c->pool);
 		return false;
 	}
-	struct seat *s = calloc(1, sizeof *s);
+	struct seat *s = malloc(sizeof *s);
 	CHECK(s);
-	s->container = c;
-	s->end = far;
+	*s = (struct seat){ .container = c, .end = far };
 	s->act.fire = on_act;
 	s->token = NO_TOKEN;
 	reader_init(&s->reader, &w->container_head, false);

@@ -429,7 +429,7 @@ bool io_sim_turn(struct io_sim *sim, uint64_t until_us)
 	advance(sim, next_us);
 	while ((e = schedule_pop(&sim->schedule)))
 		e->fire(e);
-	if (sim->touched || wheel_next_us(sim->io.wheel) <= sim->io.now_us) {
+	if (sim->touched || timer_us <= next_us) { /* who sets a timer has touched */
 		wheel_expire(&sim->io);
 		if (sim->io.on_turn_end)
 			sim->io.on_turn_end(&sim->io);

@@ -17,7 +17,7 @@ enum {
 void oracle_begin(struct world *w)
 {
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++)
-		w->oracle.pools[k].next_number = 1;
+		w->oracle.pools[k].pulse.next_number = 1;
 	oracle_follow(w);
 }
 
@@ -81,12 +81,10 @@ static uint64_t first_patient(const struct pool_watch *pw, const struct pool *p,
 	return first;
 }
 
-/* Containers come and go: each keeps its watch, which has the container's place in the pool. */
+/* Containers have come or gone: each keeps its watch, which has the container's place in the pool. */
 static void follow_containers(struct pool_watch *pw, const struct pool *p)
 {
 	struct container_watch kept[ORACLE_CONTAINERS];
-	if (p->n_containers == pw->n_containers && p->next_id == pw->next_id)
-		return;
 	CHECK(p->n_containers <= ORACLE_CONTAINERS);
 	for (uint32_t i = 0; i < p->n_containers; i++) {
 		kept[i] = (struct container_watch){ .id = p->containers[i]->id };
@@ -100,11 +98,9 @@ static void follow_containers(struct pool_watch *pw, const struct pool *p)
 	pw->next_id = p->next_id;
 }
 
-/* True when another ticket is on a slot. */
-static bool check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
+static void check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
 {
 	uint64_t patient = order_len(&p->queue) ? first_patient(pw, p, world_now_us(w)) : UINT64_MAX;
-	bool moved = false;
 	for (uint32_t i = 0; i < p->n_containers; i++) {
 		struct container *c = p->containers[i];
 		struct container_watch *cw = &pw->containers[i];
@@ -116,7 +112,6 @@ static bool check_order(struct world *w, struct pool_watch *pw, const struct poo
 			VERIFY(w, number < patient, "I4: number %llu runs while %llu waits",
 				(unsigned long long)number, (unsigned long long)patient);
 			cw->on_slot[k] = number;
-			moved = true;
 		}
 	}
 	pw->n_returned = 0;
@@ -126,7 +121,6 @@ static bool check_order(struct world *w, struct pool_watch *pw, const struct poo
 			break; /* those that came back stand first, but for what was admitted before them */
 		pw->returned[pw->n_returned++] = ticket_of(e)->number;
 	}
-	return moved;
 }
 
 /* The token of the request that an exchange carries; UINT32_MAX when it has given it up. */
@@ -138,13 +132,14 @@ static uint32_t token_of(struct world *w, const struct exchange *ex)
 }
 
 /* A job that has entered the queue in this turn must be told this place, if nothing else moved. */
-static void note_position(struct world *w, const struct pool_watch *pw, const struct pool *p)
+static void note_position(
+	struct world *w, const struct pool_pulse *before, const struct pool_pulse *now, const struct pool *p)
 {
 	struct ticket *entered = NULL;
 	uint32_t n = 0, rank = 0, at = 0;
-	if (p->reserved >= pw->reserved || p->started != pw->started || p->next_number != pw->next_number ||
-		pw->route->metrics.retries != pw->retries ||
-		order_len(&p->queue) + p->reserved != pw->waiting)
+	if (now->reserved >= before->reserved || now->started != before->started ||
+		now->next_number != before->next_number || now->retries != before->retries ||
+		now->waiting != before->waiting)
 		return;
 	for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
 		at++;
@@ -161,14 +156,16 @@ static void note_position(struct world *w, const struct pool_watch *pw, const st
 
 /* ---- reasons for refusals ---- */
 
-static void note_reasons(struct world *w, struct pool_watch *pw, const struct pool *p)
+static void note_reasons(
+	struct world *w, struct pool_watch *pw, const struct pool_pulse *now, const struct pool *p)
 {
 	const struct pool_limits *l = &p->limits;
-	uint64_t now_us = world_now_us(w), admitted = p->next_number - pw->next_number;
-	uint64_t returned = pw->route->metrics.retries - pw->retries;
+	const struct pool_pulse *before = &pw->pulse;
+	uint64_t now_us = world_now_us(w), admitted = now->next_number - before->next_number;
+	uint64_t returned = now->retries - before->retries;
 	/* as many may have waited in the course of the turn; a request is told off for its head's sake too */
-	if (pw->waiting + admitted + returned >= l->queue_max ||
-		order_len(&p->queue) + p->reserved >= l->queue_max || l->queue_max_bytes <= 1 << 20)
+	if (before->waiting + admitted + returned >= l->queue_max || now->waiting >= l->queue_max ||
+		l->queue_max_bytes <= 1 << 20)
 		pw->full_us = now_us;
 	/* each is down now, or was at the end of the last turn: all may have been at once */
 	bool hopeless = true;
@@ -240,23 +237,35 @@ static void check_limits(struct world *w)
 	VERIFY(w, r->clients.len <= r->client_pool.max, "I7: %u clients", r->clients.len);
 }
 
-/* The whole pool is checked when a ticket has moved, and from time to time. */
+static struct pool_pulse pulse_of(const struct route *route)
+{
+	const struct pool *p = &route->pool;
+	return (struct pool_pulse){
+		.next_number = p->next_number,
+		.started = p->started,
+		.finished = p->finished,
+		.retries = route->metrics.retries,
+		.reserved = p->reserved,
+		.waiting = order_len(&p->queue) + p->reserved,
+		.serving = p->serving.len,
+		.lacking = p->lacking.len,
+	};
+}
+
+/* Its slots and its queue are walked when something has moved, and from time to time. */
 static void watch_pool(struct world *w, struct pool_watch *pw)
 {
 	const struct pool *p = &pw->route->pool;
-	follow_containers(pw, p);
-	bool moved = check_order(w, pw, p);
-	moved |= p->next_number != pw->next_number || p->started != pw->started ||
-		p->reserved != pw->reserved || order_len(&p->queue) + p->reserved != pw->waiting;
-	if (moved || w->sim->turns % ORACLE_TURNS == 0)
+	struct pool_pulse now = pulse_of(pw->route);
+	if (p->n_containers != pw->n_containers || p->next_id != pw->next_id)
+		follow_containers(pw, p);
+	if (memcmp(&now, &pw->pulse, sizeof now) || w->sim->turns % ORACLE_TURNS == 0) {
+		check_order(w, pw, p);
 		pool_check(p);
-	note_position(w, pw, p);
-	note_reasons(w, pw, p);
-	pw->next_number = p->next_number;
-	pw->started = p->started;
-	pw->reserved = p->reserved;
-	pw->waiting = order_len(&p->queue) + p->reserved;
-	pw->retries = pw->route->metrics.retries;
+		note_position(w, &pw->pulse, &now, p);
+	}
+	note_reasons(w, pw, &now, p);
+	pw->pulse = now;
 }
 
 void oracle_turn(struct world *w)

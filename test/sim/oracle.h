@@ -23,15 +23,21 @@ struct container_watch {
 	uint64_t on_slot[ORACLE_SLOTS]; /* number of the ticket on each slot; 0: none */
 };
 
+/* Whatever moves a ticket or a slot moves one of these. Without padding, to be compared as a whole. */
+struct pool_pulse {
+	uint64_t next_number, started, finished, retries;
+	uint32_t reserved, waiting; /* the latter with those whose place is kept */
+	uint32_t serving, lacking;  /* slots */
+};
+
 /* What a pool looked like at the end of the last turn. */
 struct pool_watch {
 	struct route *route; /* borrowed */
-	uint64_t next_number, started, retries;
+	struct pool_pulse pulse;
 	struct container_watch containers[ORACLE_CONTAINERS]; /* by their places in the pool */
 	uint32_t n_containers, next_id;                       /* the pool's, when that was last looked at */
 	uint64_t returned[ORACLE_RETURNED]; /* numbers of those that wait again, the first so many */
 	uint32_t n_returned;
-	uint32_t reserved, waiting; /* the latter with those whose place is kept */
 	/* When these were last so, and may have been the reason of an answer. */
 	uint64_t full_us, hopeless_us, trouble_us;
 };

@@ -41,15 +41,17 @@ static bool take_string(struct scan *s, struct str *ret)
 {
 	if (!take(s, '"'))
 		return false;
-	const char *from = s->at;
-	for (; s->at < s->end && *s->at != '"'; s->at++) {
-		if ((unsigned char)*s->at < ' ')
-			return false;
-		if (*s->at != '\\')
-			continue;
-		if (++s->at == s->end || !strchr("\"\\/bfnrtu", *s->at))
+	static const bool stops[256] = { [0 ... ' ' - 1] = true, ['"'] = true, ['\\'] = true };
+	const char *from = s->at, *at = from, *end = s->end;
+	for (;; at++) {
+		while (at < end && !stops[(unsigned char)*at])
+			at++;
+		if (at == end || *at == '"')
+			break;
+		if ((unsigned char)*at < ' ' || ++at == end || !strchr("\"\\/bfnrtu", *at))
 			return false;
 	}
+	s->at = at;
 	*ret = (struct str){ from, (size_t)(s->at - from) };
 	return take(s, '"');
 }

@@ -129,7 +129,7 @@ static void calm_settings(struct plan *p)
 	s->max_connections_per_address = 0;
 	s->memory_limit_bytes = s->spool_max_bytes = 1u << 30;
 	s->jobs_max = 10000;
-	s->jobs_max_records = 10000;
+	s->jobs_max_records = 1000; /* more than there are exchanges */
 	s->jobs_max_bytes = 256u << 20;
 	s->jobs_max_result_bytes = 64u << 20;
 	s->jobs_max_age_us = s->jobs_record_age_us = 60 * SECOND;

@@ -6,6 +6,7 @@
 enum {
 	HEAD_MAX = 64 * 1024,
 	PIECES_MAX = 200, /* about, of one message */
+	KEPT_MIN = 512,
 };
 
 /* ---- reading ---- */
@@ -19,15 +20,28 @@ void reader_finish(struct reader *r)
 {
 	free(r->partial);
 	r->partial = NULL;
-	r->partial_bytes = 0;
+	r->partial_bytes = r->partial_cap = 0;
 }
 
 static void keep(struct reader *r, struct str in)
 {
-	r->partial = realloc(r->partial, r->partial_bytes + in.len);
-	CHECK(r->partial);
+	if (r->partial_cap - r->partial_bytes < in.len) {
+		r->partial_cap = (r->partial_bytes + (uint32_t)in.len) * 2;
+		if (r->partial_cap < KEPT_MIN)
+			r->partial_cap = KEPT_MIN;
+		r->partial = realloc(r->partial, r->partial_cap);
+		CHECK(r->partial);
+	}
 	memcpy(r->partial + r->partial_bytes, in.ptr, in.len);
 	r->partial_bytes += (uint32_t)in.len;
+}
+
+/* The end of a head that has been begun is in these bytes, perhaps, which stand behind `before` others. */
+static bool may_end(struct str all, size_t before)
+{
+	static const char end[] = "\r\n\r\n";
+	size_t from = before < sizeof end ? 0 : before - sizeof end;
+	return all.len >= HEAD_MAX || memmem(all.ptr + from, all.len - from, end, sizeof end - 1);
 }
 
 static enum reading read_head(struct reader *r, struct str *in)
@@ -39,6 +53,10 @@ static enum reading read_head(struct reader *r, struct str *in)
 	if (before) {
 		keep(r, *in);
 		all = (struct str){ r->partial, r->partial_bytes };
+		if (!may_end(all, before)) {
+			*in = str_skip(*in, in->len);
+			return READ_MORE;
+		}
 	}
 	enum parse_status status = r->responses
 		? http_parse_response(all.ptr, all.len, HEAD_MAX, r->asked, r->head)
@@ -77,7 +95,6 @@ enum reading reader_next(struct reader *r, struct str *in, struct str *ret_paylo
 			return READ_PAYLOAD;
 	}
 	r->in_body = false;
-	reader_finish(r);
 	return READ_END;
 }
 

@@ -20,7 +20,7 @@ struct reader {
 	struct http_head *head; /* borrowed, shared by all readers of a world */
 	struct http_body body;
 	char *partial; /* owned; the beginning of a head */
-	uint32_t partial_bytes;
+	uint32_t partial_bytes, partial_cap;
 	bool in_body;
 	bool responses;         /* it reads answers, not requests */
 	enum http_method asked; /* what they answer */

@@ -11,7 +11,7 @@ enum {
 	SECOND = 1000000,
 	SCRATCH_MIN = 64 * 1024,
 	AFTERWARDS_US = 2 * SECOND,
-	TURNED_AWAY_US = 400 * 1000,
+	TURNED_AWAY_US = SECOND,
 	KEEPALIVE_US = 30 * SECOND
 };
 
@@ -84,20 +84,26 @@ static bool is_work_left(const struct world *w)
 
 static void fill_up(struct world *w)
 {
-	while (is_work_left(w) && w->clients.len < (w->exchanges_left ? w->plan.client.clients : 1))
+	uint32_t most = w->exchanges_left ? w->plan.client.clients : 1;
+	while (is_work_left(w) && w->clients.len + w->n_turned_away < most)
 		client_begin(w);
 }
 
 static void on_more_clients(struct event *e)
 {
-	fill_up(CONTAINER_OF(e, struct world, more_clients));
+	struct world *w = CONTAINER_OF(e, struct world, more_clients);
+	w->n_turned_away = 0;
+	fill_up(w);
 }
 
 void world_client_gone(struct world *w, bool turned_away)
 {
-	if (!turned_away)
+	if (!turned_away) {
 		fill_up(w);
-	else if (!event_is_set(&w->more_clients))
+		return;
+	}
+	w->n_turned_away++;
+	if (!event_is_set(&w->more_clients))
 		event_set(&w->sim->schedule, &w->more_clients, world_now_us(w) + TURNED_AWAY_US);
 }
 

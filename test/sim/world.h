@@ -42,6 +42,7 @@ struct world {
 	uint64_t began_us;
 	struct list clients;
 	struct event more_clients; /* those that were turned away come again */
+	uint32_t n_turned_away;    /* … so many */
 	uint32_t exchanges_left;
 	bool draining; /* the gateway has been told to */
 	bool reloaded; /* it has the plan's other settings */
