@@ -1,29 +1,100 @@
 #include "base/log.h"
 
+#include "base/outlet.h"
+
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { KEPT_MAX = 64 * 1024 };
+
 static struct {
 	const char *program; /* borrowed, static */
 	enum log_level most;
-	int fd;
-	atomic_ullong dropped;
-} logger = { .program = "berth", .most = LOG_INFO, .fd = STDERR_FILENO };
+	pthread_mutex_t lock; /* guards what follows */
+	struct outlet outlet;
+	uint64_t told;     /* lines that were lost, and whose loss was told */
+	atomic_bool keeps; /* also read without the lock */
+} logger = {
+	.program = "berth",
+	.most = LOG_INFO,
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.outlet = { .fd = STDERR_FILENO, .own = -1, .may_wait = true },
+};
+
+static void set_outlet(int fd, bool may_wait)
+{
+	uint64_t lost = logger.outlet.lost;
+	outlet_finish(&logger.outlet);
+	outlet_init(&logger.outlet, fd, may_wait, KEPT_MAX);
+	logger.outlet.lost = lost;
+}
 
 void log_init(const char *program, enum log_level most, int fd)
 {
 	logger.program = program;
 	logger.most = most;
-	logger.fd = fd;
+	set_outlet(fd, true);
+}
+
+void log_never_wait(void)
+{
+	set_outlet(logger.outlet.fd, false);
 }
 
 uint64_t log_dropped(void)
 {
-	return atomic_load(&logger.dropped);
+	pthread_mutex_lock(&logger.lock);
+	uint64_t lost = logger.outlet.lost;
+	pthread_mutex_unlock(&logger.lock);
+	return lost;
+}
+
+/* The reader is back: it hears how much it has missed. */
+static void tell_losses(void)
+{
+	char line[160];
+	struct outlet *o = &logger.outlet;
+	unsigned long long lost = o->lost - logger.told;
+	int n = snprintf(line, sizeof line,
+		"%s: warning: %llu lines of this log were lost: nobody read them in time\n", logger.program,
+		lost);
+	outlet_put(o, (struct str){ line, (size_t)n });
+}
+
+/* After the outlet was used. A write that fails loses lines too, and then nobody would read of it either. */
+static void settle(void)
+{
+	struct outlet *o = &logger.outlet;
+	if (!o->kept && o->lost > logger.told) {
+		if (logger.keeps)
+			tell_losses();
+		logger.told = o->lost;
+	}
+	atomic_store(&logger.keeps, o->kept != NULL);
+}
+
+bool log_flush(void)
+{
+	if (!atomic_load_explicit(&logger.keeps, memory_order_relaxed))
+		return true;
+	pthread_mutex_lock(&logger.lock);
+	bool is_taken = outlet_flush(&logger.outlet);
+	settle();
+	pthread_mutex_unlock(&logger.lock);
+	return is_taken;
+}
+
+static void put(struct str line)
+{
+	pthread_mutex_lock(&logger.lock);
+	outlet_put(&logger.outlet, line);
+	settle();
+	pthread_mutex_unlock(&logger.lock);
 }
 
 /* A peer's bytes may be in a line: no line breaks and no terminal escapes, be they C0 or C1 (0xc2 0x80 to
@@ -55,7 +126,6 @@ void log_write(enum log_level level, const char *fmt, ...)
 		n += (size_t)m < sizeof line - n - 1 ? (size_t)m : sizeof line - n - 2;
 	hide_controls(line, n);
 	line[n++] = '\n';
-	if (write(logger.fd, line, n) != (ssize_t)n)
-		atomic_fetch_add(&logger.dropped, 1);
+	put((struct str){ line, n });
 	errno = saved;
 }

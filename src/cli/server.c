@@ -61,6 +61,7 @@ bool server_open(struct server *s, void (*on_signal)(struct signals *s, int sign
 	}
 	process_raise_file_limit();
 	signals_block();
+	log_never_wait();
 	s->io = create_loop(s->cmd, s->config->settings.io);
 	if (!s->io)
 		return false;

@@ -1,5 +1,6 @@
 #include "gateway/access_log.h"
 
+#include "base/log.h"
 #include "gateway/client.h"
 #include "gateway/exchange.h"
 #include "gateway/reactor.h"
@@ -12,13 +13,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FLUSH_BYTES = 64 * 1024 };
+enum { FLUSH_BYTES = 64 * 1024, KEPT_MAX = 1024 * 1024 };
 
 static int open_log(const char *path)
 {
 	if (!strcmp(path, "stderr"))
 		return STDERR_FILENO;
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	const int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK;
+	int fd = open(path, O_WRONLY | flags, 0640);
+	return fd < 0 && errno == ENXIO ? open(path, O_RDWR | flags, 0640)
+					: fd; /* a FIFO whose reader has yet to come */
 }
 
 struct access_log *access_log_create(const char *path)
@@ -33,6 +37,7 @@ struct access_log *access_log_create(const char *path)
 		return NULL;
 	}
 	json_init(&log->lines);
+	outlet_init(&log->outlet, log->fd, false, KEPT_MAX);
 	return log;
 }
 
@@ -40,8 +45,9 @@ void access_log_destroy(struct access_log *log)
 {
 	if (!log)
 		return;
-	access_log_flush(log);
+	(void)access_log_flush(log);
 	json_finish(&log->lines);
+	outlet_finish(&log->outlet);
 	if (log->fd != STDERR_FILENO)
 		close(log->fd);
 	free(log);
@@ -54,32 +60,35 @@ void access_log_reopen(struct access_log *log)
 	int fd = open_log(log->path);
 	if (fd < 0)
 		return;
-	access_log_flush(log);
+	(void)access_log_flush(log);
+	outlet_turn(&log->outlet, fd);
 	close(log->fd);
 	log->fd = fd;
-	log->torn = false;
 }
 
-static uint64_t count_lines(const char *bytes, size_t n)
+static void tell_losses(struct access_log *log)
 {
-	uint64_t lines = 0;
-	for (size_t i = 0; i < n; i++)
-		lines += bytes[i] == '\n';
-	return lines;
+	uint64_t lost = log->outlet.lost - log->told;
+	log->told = log->outlet.lost;
+	log_warning("access_log: %llu lines for %s were lost: nobody read them in time",
+		(unsigned long long)lost, log->path);
 }
 
-void access_log_flush(struct access_log *log)
+bool access_log_flush(struct access_log *log)
 {
-	struct str lines = log ? json_str(&log->lines) : (struct str){ NULL, 0 };
-	if (!lines.len)
-		return;
-	if (log->torn && write(log->fd, "\n", 1) == 1) /* the next one begins on a line of its own */
-		log->torn = false;
-	ssize_t n = json_failed(&log->lines) || log->torn ? 0 : write(log->fd, lines.ptr, lines.len);
-	size_t written = n > 0 ? (size_t)n : 0;
-	log->dropped += count_lines(lines.ptr + written, lines.len - written);
-	log->torn = log->torn || (written && lines.ptr[written - 1] != '\n');
+	if (!log)
+		return true;
+	bool had_stopped = log->outlet.kept;
+	struct str lines = json_str(&log->lines);
+	if (json_failed(&log->lines)) /* without memory */
+		log->outlet.lost++;
+	else if (lines.len)
+		outlet_put(&log->outlet, lines);
 	json_reset(&log->lines);
+	bool is_taken = outlet_flush(&log->outlet);
+	if (had_stopped && is_taken && log->outlet.lost > log->told)
+		tell_losses(log);
+	return is_taken;
 }
 
 /* RFC 3339, UTC, with microseconds. */
@@ -151,5 +160,5 @@ void access_log_write(struct access_log *log, const struct exchange *ex, const c
 	json_bytes(j, STR("\n"));
 	j->comma = false;
 	if (j->len > FLUSH_BYTES)
-		access_log_flush(log);
+		(void)access_log_flush(log);
 }

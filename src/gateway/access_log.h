@@ -1,11 +1,12 @@
 /* access_log: one JSON object a line for each exchange, to stderr or a file.
  *
- * Lines are gathered during a turn and written at its end. What cannot be written (a full disk) is dropped
- * and counted: the log never holds up a request.
+ * Lines are gathered during a turn and written at its end. What cannot be written (a full disk, a pipe whose
+ * reader has stopped) is dropped and counted: the log never holds up a request.
  */
 #pragma once
 #include "base/check.h"
 #include "base/json.h"
+#include "base/outlet.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,8 +17,8 @@ struct access_log {
 	const char *path; /* borrowed; "stderr" */
 	int fd;
 	struct json lines; /* of this turn */
-	uint64_t dropped;  /* lines that could not be written whole */
-	bool torn;         /* the last one was written in part */
+	struct outlet outlet;
+	uint64_t told; /* lines that were lost, and whose loss was told */
 };
 
 /* NULL when the file cannot be opened: errno says why. */
@@ -27,8 +28,9 @@ void access_log_destroy(struct access_log *log);
 /* After the file was renamed away. Keeps the old one when the new one cannot be opened. */
 void access_log_reopen(struct access_log *log);
 
-/* Writes what was gathered. */
-void access_log_flush(struct access_log *log);
+/* Writes what was gathered. False while the log's reader has stopped: what it has not read is kept, up to a
+ * bound, and this shall be called again. */
+bool access_log_flush(struct access_log *log);
 
 void access_log_write(struct access_log *log, const struct exchange *ex, const char *outcome);
 

@@ -235,5 +235,5 @@ void metrics_write(struct reactor *r, struct json *j)
 		"Time for which the loop has polled instead of sleeping.");
 	line(j, "berth_spin_seconds_total %.6f", (double)r->io->polled.us / 1e6);
 	single(j, "berth_log_lines_dropped_total", "counter", "Log lines that could not be written.",
-		log_dropped() + (r->access_log ? r->access_log->dropped : 0));
+		log_dropped() + (r->access_log ? r->access_log->outlet.lost : 0));
 }

@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILES_KEPT = 64 }; /* descriptors of the process itself: listeners, loop, logs, store */
+enum {
+	FILES_KEPT = 64, /* descriptors of the process itself: listeners, loop, logs, store */
+	LOG_AGAIN_US = 50 * 1000,
+};
 
 static void on_connection(struct io_listener *l, const struct io_addr *peer)
 {
@@ -195,6 +198,19 @@ static void plan_polling(struct reactor *r)
 	io->poll_until_us = w.until_us;
 }
 
+/* What the readers of the logs have not taken yet is tried again, also when nothing else happens. */
+static void flush_logs(struct reactor *r)
+{
+	bool is_taken = access_log_flush(r->access_log);
+	if (!(log_flush() && is_taken) && !r->log_timer.due_us)
+		io_timer_set(r->io, &r->log_timer, r->io->now_us + LOG_AGAIN_US);
+}
+
+static void on_log_again(struct io_timer *t)
+{
+	flush_logs(CONTAINER_OF(t, struct reactor, log_timer));
+}
+
 static void on_turn_end(struct io *io)
 {
 	struct reactor *r = io->user;
@@ -204,7 +220,7 @@ static void on_turn_end(struct io *io)
 		empty_graveyards(r);
 	if (r->n_leaving)
 		remove_leaving(r);
-	access_log_flush(r->access_log);
+	flush_logs(r);
 	plan_polling(r);
 	if (r->draining && r->exchange_pool.used == 0 && r->jobs.count == 0 && !still_sending(r))
 		io_stop(io);
@@ -312,6 +328,7 @@ struct reactor *reactor_create(struct io *io, const struct settings *settings, c
 	r->settings = settings;
 	r->started_us = io->now_us;
 	r->drain_timer.on_timer = on_drained_too_long;
+	r->log_timer.on_timer = on_log_again;
 	io->user = r;
 	io->on_turn_end = on_turn_end;
 	if (parts_create(r) < 0)
@@ -409,6 +426,7 @@ void reactor_destroy(struct reactor *r)
 	jobs_finish(&r->jobs); /* while their exchanges are there to be told */
 	routes_destroy(r);
 	io_timer_stop(r->io, &r->drain_timer);
+	io_timer_stop(r->io, &r->log_timer);
 	access_log_destroy(r->access_log);
 	peers_finish(&r->peers);
 	objpool_finish(&r->client_pool);

@@ -71,7 +71,7 @@ struct reactor {
 	struct spin spin;
 	struct io_polled polled; /* what the spin knows of */
 	bool draining;
-	struct io_timer drain_timer;
+	struct io_timer drain_timer, log_timer;
 	uint64_t started_us;
 	/* scratch */
 	struct http_head request_head, answer_head;

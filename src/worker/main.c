@@ -153,6 +153,7 @@ int main(int argc, char **argv)
 		return EXIT_NOT_STARTED;
 	}
 	say_what_is_served(&p);
+	log_never_wait();
 	int r = io_epoll_run(p.io);
 	if (r < 0) { /* runs may be under way: it ends as it is */
 		log_error("the event loop failed: %s", strerror(-r));

@@ -92,6 +92,7 @@ static void on_turn_end(struct io *io)
 	exchange_answer_done(w);
 	exchange_run_ready(w);
 	conn_free_closed(w);
+	(void)log_flush();
 	if (w->stopping && all_is_answered(w))
 		io_stop(io);
 }

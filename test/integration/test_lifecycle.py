@@ -1,5 +1,6 @@
 """A life of `berth serve` with what happens in one: reloads under load, full disks, an unclean end, signals."""
 
+import contextlib
 import json
 import os
 import re
@@ -179,6 +180,64 @@ def test_a_line_of_the_access_log_that_did_not_fit(started, environment, scripte
     wait_until(log.exists)
     request(front, "POST", "/new", b"x")
     assert json.loads(wait_until(log.read_text).split("\n")[0])["target"] == "/new"
+
+
+class StoppedReader:
+    """A FIFO that is not read until somebody asks for its lines."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.text = b""
+
+    def lines(self):
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self.fd, 1 << 20):
+                self.text += piece
+        return self.text.decode().split("\n")[:-1]
+
+
+def test_nobody_reads_the_log(started, environment, scripted, tmp_path):
+    """`berth serve | something that has stopped`: requests are served, and the log tells how many lines it has lost."""
+    container = scripted()
+    log = StoppedReader(tmp_path / "log")
+    program = redirected(f"2>{log.path}", environment, tmp_path, "--containers", container.address)
+    started.append(program)
+    front, admin = addresses(program.start())
+    wait_until(lambda: request(front, "POST", "/", b"x").status == 200)
+
+    def more_lines():
+        for _ in range(50):
+            with RawClient(front) as client:
+                client.send("nonsense\r\n\r\n").answer()
+        return dropped_lines(admin)
+    wait_until(more_lines, "lost lines")
+    assert request(front, "POST", "/", b"x").body == b"x"
+    lost = dropped_lines(admin)
+    last = wait_until(lambda: [line for line in log.lines() if "lines of this log were lost" in line], "the log's end")
+    assert last == [f"berth: warning: {lost} lines of this log were lost: nobody read them in time"]
+    assert sum("bad request" in line for line in log.lines()) > 64 * 1024 // 100
+    request(front, "POST", "/", b"x")
+    assert dropped_lines(admin) == lost
+    assert program.signal(signal.SIGTERM).wait() == 0
+
+
+def test_nobody_reads_the_access_log(gateway, scripted, tmp_path):
+    """Not even when it starts; what was kept comes in order, each line whole."""
+    os.mkfifo(tmp_path / "early")
+    gateway(scripted(), access_log=tmp_path / "early")
+    log = StoppedReader(tmp_path / "log")
+    berth = gateway(scripted(), access_log=log.path)
+    sent = 0
+    while dropped_lines(berth.admin) == 0:
+        assert berth.post(f"/{sent}/{'x' * 7000}", b"x").status == 200
+        sent += 1
+    assert sent > (1 << 20) // 8000
+    targets = wait_until(lambda: [json.loads(line)["target"] for line in log.lines()][-1:] == [f"/{sent - 2}/{'x' * 7000}"]
+                         and [json.loads(line)["target"] for line in log.lines()], "all that was kept")
+    assert [int(target.split("/")[1]) for target in targets] == list(range(sent - 1))
+    berth.wait_for("access_log: 1 lines for .* were lost")
 
 
 def test_a_status_file_whose_directory_goes_and_comes_back(gateway, scripted, tmp_path):

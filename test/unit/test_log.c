@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -69,6 +70,42 @@ static void test_what_cannot_be_written_is_counted(void **state)
 	assert_int_equal(log_dropped(), before + 1);
 }
 
+/* A server's reader that stops: the log goes on, and tells what it has lost once somebody reads again. */
+static void test_nobody_reads(void **state)
+{
+	static char out[128 * 1024];
+	char told[64];
+	int fds[2];
+	size_t n = 0;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(fcntl(fds[1], F_SETPIPE_SZ, 4096), 4096);
+	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	log_init("berth", LOG_INFO, fds[1]);
+	log_never_wait();
+	assert_true(log_flush());
+	uint64_t before = log_dropped();
+	for (unsigned i = 0; i < 5000; i++)
+		log_info("%027u", i);
+	uint64_t lost = log_dropped() - before;
+	assert_in_range(lost, 5000 - 70 * 1024 / 35, 5000 - 64 * 1024 / 35);
+	assert_false(log_flush());
+	bool is_taken;
+	do {
+		ssize_t k = read(fds[0], out + n, sizeof out - 1 - n);
+		n += k > 0 ? (size_t)k : 0;
+		is_taken = log_flush();
+	} while (!is_taken);
+	n += (size_t)read(fds[0], out + n, sizeof out - 1 - n);
+	out[n] = '\0';
+	snprintf(told, sizeof told, "%026llu\nberth: warning: %llu lines",
+		5000 - 1 - (unsigned long long)lost, (unsigned long long)lost);
+	assert_non_null(strstr(out, told));
+	assert_int_equal(log_dropped() - before, lost);
+	log_init("berth", LOG_INFO, STDERR_FILENO);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -76,6 +113,7 @@ int main(void)
 		cmocka_unit_test(test_controls_are_hidden),
 		cmocka_unit_test(test_long_lines_are_cut),
 		cmocka_unit_test(test_what_cannot_be_written_is_counted),
+		cmocka_unit_test(test_nobody_reads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
