@@ -292,9 +292,13 @@ static void stream_ended(struct io_epoll *e, struct io_stream *s)
 
 static void stream_receive(struct io_epoll *e, struct io_stream *s)
 {
-	ssize_t n = recv(s->fd, e->recv_buf, sizeof e->recv_buf, 0);
+	size_t room = sizeof e->recv_buf;
+	char *into = s->ops->room ? s->ops->room(s, &room) : NULL;
+	if (!into)
+		into = e->recv_buf;
+	ssize_t n = recv(s->fd, into, room, 0);
 	if (n > 0) {
-		s->ops->on_recv(s, e->recv_buf, (size_t)n);
+		s->ops->on_recv(s, into, (size_t)n);
 	} else if (n == 0) {
 		stream_ended(e, s);
 	} else if (errno != EAGAIN && errno != EINTR) {

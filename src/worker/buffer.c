@@ -37,8 +37,8 @@ bool buffer_append(struct buffer *b, struct str bytes)
 {
 	if (!buffer_reserve(b, bytes.len))
 		return false;
-	if (bytes.len)
-		memcpy(b->memory + b->pad + b->len, bytes.ptr, bytes.len);
+	if (bytes.len && bytes.ptr != buffer_end(b))
+		memcpy(buffer_end(b), bytes.ptr, bytes.len);
 	b->len += bytes.len;
 	return true;
 }

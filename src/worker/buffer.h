@@ -25,10 +25,17 @@ void buffer_reset(struct buffer *b, size_t keep_bytes);
 /* Room for `more` further bytes; false without memory. */
 MUST_USE bool buffer_reserve(struct buffer *b, size_t more);
 
+/* Bytes that stand at buffer_end already are not copied. */
 MUST_USE bool buffer_append(struct buffer *b, struct str bytes);
 
 /* Takes the first n bytes away. */
 void buffer_consume(struct buffer *b, size_t n);
+
+/* Where the next byte goes, once there is room for it. */
+static inline char *buffer_end(const struct buffer *b)
+{
+	return b->memory + b->pad + b->len;
+}
 
 static inline struct str buffer_str(const struct buffer *b)
 {

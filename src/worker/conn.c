@@ -236,6 +236,11 @@ void conn_resume(struct conn *c)
 	pause_when_full(c);
 }
 
+static char *room(struct io_stream *s, size_t *ret_bytes)
+{
+	return exchange_room(of_stream(s), ret_bytes);
+}
+
 static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 {
 	struct conn *c = of_stream(s);
@@ -274,6 +279,7 @@ static void on_writable(struct io_stream *s)
 }
 
 const struct io_stream_ops conn_ops = {
+	.room = room,
 	.on_recv = on_recv,
 	.on_eof = on_eof,
 	.on_error = on_error,

@@ -131,6 +131,17 @@ static void body_bad(struct conn *c)
 	REFUSE(c, PROBLEM_BAD_REQUEST, "the body's chunked framing is broken");
 }
 
+/* All that is announced: what does not come takes no memory, for it is never touched. */
+char *exchange_room(struct conn *c, size_t *ret_bytes)
+{
+	const struct http_body *f = &c->framing;
+	if (c->state != CONN_BODY || c->in.len || f->framing != FRAMING_LENGTH || f->left < ROOM_MIN_BYTES ||
+		!buffer_reserve(&c->body, (size_t)f->left))
+		return NULL;
+	*ret_bytes = (size_t)f->left;
+	return buffer_end(&c->body);
+}
+
 size_t exchange_body(struct conn *c, struct str in)
 {
 	struct worker *w = c->worker;

@@ -29,7 +29,8 @@ enum {
 	BODY_TIMEOUT_US = 10 * 1000000, /* without a byte */
 	SEND_TIMEOUT_US = 30 * 1000000, /* without the peer taking a byte */
 	LINGER_US = 2 * 1000000,
-	BODIES_MAX = 8, /* half-received bodies at once, besides one a slot */
+	ROOM_MIN_BYTES = 16 * 1024, /* of a body that are received where they shall be */
+	BODIES_MAX = 8,             /* half-received bodies at once, besides one a slot */
 	INLINE_MAX_BYTES = 16 * 1024,
 	INLINE_MAX_US = 1000,
 };
@@ -126,6 +127,9 @@ void conn_free_closed(struct worker *w);
 
 /* The head of a request to the model has come; `more`: bytes of its body are there. */
 void exchange_begin(struct conn *c, const struct http_head *head, bool more);
+
+/* Where the rest of a body of known length is to be received; NULL: anywhere. */
+char *exchange_room(struct conn *c, size_t *ret_bytes);
 
 /* Takes bytes of the body; returns how many. */
 size_t exchange_body(struct conn *c, struct str in);

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 
@@ -147,6 +148,7 @@ def test_unix_socket(started, text_model, tmp_path):
     one = Worker(text_model, listen=f"unix:{path}")
     started.append(one)
     one.start()
+    assert stat.filemode(path.stat().st_mode) == "srw-rw-rw-"
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(str(path))
         s.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -564,6 +564,43 @@ static void test_pause_within_on_recv(void **state)
 	pair_close(&p);
 }
 
+/* ---- receiving into the owner's memory ---- */
+
+/* Two bytes at a time of the first six, then nowhere in particular. */
+static char *room_for_six(struct io_stream *s, size_t *ret_bytes)
+{
+	struct end *e = end_of(s);
+	if (e->got >= 6)
+		return NULL;
+	*ret_bytes = 2;
+	return e->bytes + e->got;
+}
+
+static void on_recv_in_room(struct io_stream *s, const char *bytes, size_t n)
+{
+	struct end *e = end_of(s);
+	bool asks = create_loop == io_epoll_create;
+	if (asks && e->got < 6) {
+		assert_ptr_equal(bytes, e->bytes + e->got);
+		assert_int_equal(n, 2);
+	} else {
+		memcpy(e->bytes + e->got, bytes, n);
+	}
+	e->got += n;
+}
+
+static void test_room(void **state)
+{
+	static const struct io_stream_ops with_room = { .on_recv = on_recv_in_room, .room = room_for_six };
+	struct pair p;
+	pair_open(&p, "127.0.0.1:0");
+	p.server->stream.ops = &with_room;
+	send_text(p.client, "one two three");
+	run_until(&p.net, &p.server->got, 13);
+	assert_got(p.server, "one two three");
+	pair_close(&p);
+}
+
 /* ---- connecting ---- */
 
 static void test_refused(void **state)
@@ -1156,6 +1193,7 @@ int main(void)
 		cmocka_unit_test(test_peer_closes_during_a_pause),
 		cmocka_unit_test(test_errors_come_during_a_pause),
 		cmocka_unit_test(test_pause_within_on_recv),
+		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_such_unix_socket),
 		cmocka_unit_test(test_close_while_connecting),

@@ -30,6 +30,19 @@ static void test_reset(void **state)
 	assert_int_equal(b.cap, 0);
 }
 
+static void test_append_in_place(void **state)
+{
+	struct buffer b = { .pad = 3 };
+	assert_true(buffer_append(&b, STR("one")));
+	assert_true(buffer_reserve(&b, 1000000));
+	memcpy(buffer_end(&b), " two", 4);
+	const char *memory = b.memory;
+	assert_true(buffer_append(&b, (struct str){ buffer_end(&b), 4 }));
+	assert_ptr_equal(b.memory, memory);
+	assert_str(buffer_str(&b), "one two");
+	buffer_finish(&b);
+}
+
 /* What stands pad bytes into the content lies on an aligned address, however the buffer grew. */
 static void test_pad(void **state)
 {
@@ -50,6 +63,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grows_and_keeps),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_append_in_place),
 		cmocka_unit_test(test_pad),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
