@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LEFT_ALONE_S = 60 }; /* until a pool may be configured again */
+
 static void key_u64(struct json *j, const char *key, uint64_t v)
 {
 	json_key(j, key);
@@ -240,23 +242,35 @@ void reply_accepted(struct client *c, const struct job *job, bool applied)
 	client_reply(c, 202, "application/json", str_of(extra), json_str(j));
 }
 
-void reply_not_ready(struct client *c, const struct job *job)
+/* job: NULL where the record is all that there is. */
+static void not_ready(struct client *c, const struct job *job, enum store_state state, unsigned after_s)
 {
 	struct json *j = &c->reactor->json;
 	char extra[128];
-	const struct exchange *ex = job->exchange;
-	uint64_t eta_us = ex ? pool_eta_us(&ex->route->pool, position_of(job) + 1) : 0;
-	unsigned after_s =
-		eta_us == UINT64_MAX || eta_us < 1000000 ? 1 : (unsigned)((eta_us + 999999) / 1000000);
 	snprintf(extra, sizeof extra, NO_STORE "Retry-After: %u\r\n", after_s);
 	json_reset(j);
 	problem_write(j, PROBLEM_NOT_READY,
 		STR("the job is queued or running; ask again, or wait for it with ?wait=SECONDS"), true);
-	key_str(j, "state", str_of(store_state_name(told_state(job))));
-	key_place(j, job);
+	key_str(j, "state", str_of(store_state_name(state)));
+	if (job)
+		key_place(j, job);
 	json_close(j, '}');
 	c->reactor->metrics.problems[PROBLEM_NOT_READY]++;
 	client_reply(c, 409, "application/problem+json", str_of(extra), json_str(j));
+}
+
+void reply_not_ready(struct client *c, const struct job *job)
+{
+	const struct exchange *ex = job->exchange;
+	uint64_t eta_us = ex ? pool_eta_us(&ex->route->pool, position_of(job) + 1) : 0;
+	unsigned after_s =
+		eta_us == UINT64_MAX || eta_us < 1000000 ? 1 : (unsigned)((eta_us + 999999) / 1000000);
+	not_ready(c, job, told_state(job), after_s);
+}
+
+void reply_left_alone(struct client *c, const struct store_record *rec)
+{
+	not_ready(c, NULL, rec->state, LEFT_ALONE_S);
 }
 
 static void write_location(char extra[160], const struct store_record *rec)

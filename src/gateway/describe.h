@@ -39,8 +39,9 @@ void reply_status(struct client *c, const struct job *job);
 void reply_message(struct client *c, const struct job *job);
 void reply_accepted(struct client *c, const struct job *job, bool applied);
 
-/* 409: queued or running. */
+/* 409: queued or running; or left alone in the store, for its pool is not configured. */
 void reply_not_ready(struct client *c, const struct job *job);
+void reply_left_alone(struct client *c, const struct store_record *rec);
 
 /* The Idempotency-Key belongs to a job that is over: what it was told then, with what has become of it. Or to
  * one that is not: 409. */

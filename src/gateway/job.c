@@ -285,6 +285,18 @@ int job_answer_body(struct job *job, const char *bytes, size_t n)
 
 /* ---- its start ---- */
 
+/* job_retry: never. What was not sent is not sent without its start being stored: after a crash it would run
+ * once more. */
+static void cannot_claim(struct job *job, int err)
+{
+	struct exchange *ex = job->exchange;
+	log_warning("a job's start cannot be stored: %s", strerror(-err));
+	if (upstream_has_asked(ex->upstream))
+		return; /* it ran before it became a job */
+	job_failed(job, "its start could not be stored");
+	drop_exchange(ex);
+}
+
 static void on_claimed(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
@@ -294,12 +306,12 @@ static void on_claimed(void *owner, const struct store_reply *reply)
 		forget_when_told(job);
 		return;
 	}
-	if (!ex || !ex->claiming)
+	if (!ex || !ex->claiming || job->claims) /* of several, the last one is of this attempt */
 		return;
 	ex->claiming = false;
-	if (reply->err < 0)
-		log_warning("a job's start cannot be stored: %s", strerror(-reply->err));
-	if (ex->upstream)
+	if (ex->upstream && reply->err < 0)
+		cannot_claim(job, reply->err);
+	else if (ex->upstream)
 		upstream_claimed(ex->upstream);
 }
 
@@ -622,11 +634,22 @@ struct restoring {
 	bool no_memory;
 };
 
-/* A job that is over without having been tried once more: its exchange is not needed. */
-static void end_restored(struct jobs *j, const struct store_id *id, const char *reason)
+/* Over without having been tried once more: until the store has its end, who asks is told to wait for it. */
+static int end_restored(struct restoring *r, const struct store_record *rec, enum store_state state)
 {
-	if (store_fail(j->store, id, str_of(reason), j->reactor->io->wall_us, NULL, NULL) < 0)
-		log_warning("out of memory: a job's end is not stored");
+	struct job *job = add_job(r->jobs, &rec->id);
+	r->no_memory = !job;
+	if (!job)
+		return -ENOMEM;
+	job->created_us = rec->created_us;
+	job->started_us = rec->started_us;
+	job->before = (uint8_t)rec->state;
+	job->state = (uint8_t)state;
+	job->committed = true;
+	if (state == STORE_FAILED)
+		job->reason = strdup("interrupted");
+	store_end(job);
+	return 0;
 }
 
 static int restore(void *owner, const struct store_record *rec)
@@ -641,16 +664,13 @@ static int restore(void *owner, const struct store_record *rec)
 	const struct pool_settings *ps = route->settings;
 	uint64_t now_us = j->reactor->io->wall_us;
 	if (rec->deadline_us && rec->deadline_us <= now_us) {
-		if (store_expire(j->store, &rec->id, now_us, NULL, NULL) < 0)
-			log_warning("out of memory: a job's end is not stored");
 		r->expired++;
-		return 0;
+		return end_restored(r, rec, STORE_EXPIRED);
 	}
 	if (rec->state == STORE_RUNNING &&
 		(ps->job_retry == JOB_RETRY_NEVER || rec->attempts >= ps->job_attempts)) {
-		end_restored(j, &rec->id, "interrupted");
 		r->interrupted++;
-		return 0;
+		return end_restored(r, rec, STORE_FAILED);
 	}
 	struct job *job = add_job(j, &rec->id);
 	struct exchange *ex = job ? exchange_restore(route, rec->number, rec->flags) : NULL;
@@ -770,7 +790,7 @@ void jobs_leave_queue(struct jobs *j)
 			exchange_drop(ex);
 			while (job->watches)
 				client_close(job->watches->client);
-			forget_job(j, job);
+			forget_when_told(job);
 		}
 		route_pump(j->reactor->routes[i]);
 	}
@@ -798,6 +818,11 @@ void jobs_finish(struct jobs *j)
 			if (ex && ex->ticket.state == TICKET_NEW) /* on its way to the queue */
 				exchange_drop(ex);
 		}
+	}
+	while (j->unanswered) {
+		struct watch *w = j->unanswered;
+		j->unanswered = w->next;
+		free(w);
 	}
 	free(j->buckets);
 	j->buckets = NULL;

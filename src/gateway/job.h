@@ -63,9 +63,10 @@ struct jobs {
 	uint32_t n_buckets;
 	uint32_t count; /* in memory: not over */
 	uint32_t n_stuck;
-	uint32_t n_unready;    /* that wait without their requests in memory */
-	uint64_t answer_bytes; /* of answers in memory */
-	uint64_t asked_bytes;  /* of results that the store is reading for clients, at most */
+	uint32_t n_unready;       /* that wait without their requests in memory */
+	uint64_t answer_bytes;    /* of answers in memory */
+	uint64_t asked_bytes;     /* of results that the store is reading for clients, at most */
+	struct watch *unanswered; /* owned: their clients have left, and the store has yet to answer */
 	bool durable;
 	bool used;                  /* there has been a job: the store is tidied */
 	struct io_timer tidy_timer; /* purges, expires, tries again */

@@ -63,12 +63,21 @@ static void unfollow(struct watch *w)
 /* Nobody waits any more. */
 static void retire(struct watch *w)
 {
+	struct watch **list = w->asking ? &w->reactor->jobs.unanswered : &w->reactor->dead_watches;
 	unfollow(w);
 	w->client = NULL;
-	if (w->asking)
-		return;
-	w->next = w->reactor->dead_watches;
-	w->reactor->dead_watches = w;
+	w->next = *list;
+	*list = w;
+}
+
+/* The store has answered. */
+static void bury_unanswered(struct watch *w)
+{
+	struct watch **at = &w->reactor->jobs.unanswered;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	retire(w);
 }
 
 /* The client gets its answer now, and is its own again; returns it. */
@@ -243,9 +252,12 @@ static void begin_result(struct watch *w, const struct store_record *rec, const 
 static void got_result(struct watch *w, const struct store_reply *reply)
 {
 	const struct store_record *rec = reply->n_records ? reply->records : NULL;
-	if (!w->begun && rec && rec->state != STORE_DONE && store_is_final(rec->state)) {
+	if (!w->begun && rec && rec->state != STORE_DONE) {
 		struct client *c = finish(w);
-		reply_failure(c, rec);
+		if (store_is_final(rec->state))
+			reply_failure(c, rec);
+		else
+			reply_left_alone(c, rec);
 		return;
 	}
 	if (reply->err || !rec) {
@@ -353,7 +365,7 @@ static void on_reply(void *owner, const struct store_reply *reply)
 	if (w->kind == WATCH_RESULT)
 		w->reactor->jobs.asked_bytes -= RESULT_PIECE;
 	if (!w->client) {
-		retire(w);
+		bury_unanswered(w);
 		return;
 	}
 	switch (w->kind) {
@@ -373,6 +385,10 @@ static void on_reply(void *owner, const struct store_reply *reply)
 		}
 		if (reply->err || !reply->n_records) {
 			store_problem(w, reply->err ? reply->err : -ENOENT);
+			return;
+		}
+		if (!w->begun && !store_is_final(reply->records->state)) {
+			reply_left_alone(finish(w), reply->records);
 			return;
 		}
 		if (!w->begun && w->told_end) {

@@ -135,6 +135,9 @@ def test_a_pool_that_is_configured_no_more(durable, scripted, serve, tmp_path):
     other = serve().flag("store", f"sqlite:{tmp_path}/berth.db").start()
     assert "1 belong to pools that are not configured" in other.output
     assert state(other, job) in ("queued", "running")
+    for url in (job["result_url"], job["events_url"]):
+        answer = other.get(url)
+        assert (answer.status, answer.json["type"]) == (409, "urn:berth:problem:not-ready")
     other.signal(signal.SIGKILL).wait()
     (tmp_path / "berth.yaml").unlink()
     release.set()
