@@ -1,5 +1,6 @@
 """A Docker Engine of the test's own (tools/dockerd), and its API, spoken to without Berth's own client."""
 
+import contextlib
 import http.client
 import io
 import json
@@ -104,6 +105,33 @@ class Engine:
         """What a front says of its containers."""
         result = self.run("curl", "-s", "--max-time", PATIENCE, f"http://{address}/berth/readyz")
         return json.loads(result.stdout) if result.stdout else {}
+
+    def on_terminal(self, *command, env=None):
+        """Likewise, with a terminal as its output: (exit code, what it has printed)."""
+        terminal, its_end = os.openpty()
+        with subprocess.Popen([DOCKERD, "run", self.path, *map(str, command)], env={**os.environ, **self.env, **(env or {})},
+                              stdin=subprocess.DEVNULL, stdout=its_end, stderr=its_end) as process:
+            os.close(its_end)
+            output = b""
+            with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+                while piece := os.read(terminal, 65536):
+                    output += piece
+            os.close(terminal)
+            return process.wait(START_PATIENCE), output.decode()
+
+    def push(self, image, name):
+        """An image of the engine goes to a registry under this name, and is not on the engine any more."""
+        repository, _, tag = name.rpartition(":")
+        self.post(f"/images/{image}/tag?repo={repository}&tag={tag}")
+        connection = UnixConnection(f"{self.path}/docker.sock")
+        connection.request("POST", f"/images/{repository}/push?tag={tag}", headers={"X-Registry-Auth": "e30="})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        assert answer.status == 200 and "errorDetail" not in text, text
+        for one in (image, name):
+            status, answer = self.request("DELETE", f"/images/{one}?force=true")
+            assert status == 200, answer
 
     def berth(self, *arguments, env=None, cwd=None):
         return self.run(BUILD / "berth", *arguments, env=env, cwd=cwd)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 
@@ -347,6 +348,45 @@ def test_a_container_that_ends_by_itself_is_told_with_its_last_words(engine, doc
     assert re.fullmatch(r"berth up: berth-default-container1 does not stay up \(.*\): berth-worker: error: .*model\.onnx.*\n",
                         result.stderr)
     assert engine.left_of() == []
+
+
+# ---- an image from a registry ----
+
+
+@pytest.fixture
+def registry(engine, tmp_path, started):
+    """The address of a registry where the engine is."""
+    if not shutil.which("docker-registry"):
+        pytest.skip("docker-registry is missing (tools/setup --for test)")
+    (tmp_path / "registry.yml").write_text(json.dumps({
+        "version": 0.1, "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": "127.0.0.1:0"}}))
+    server = engine.program("docker-registry", "serve", tmp_path / "registry.yml")
+    started.append(server)
+    server.start()
+    return server.wait_for(r"listening on (127\.0\.0\.1:\d+)")[1]
+
+
+def test_an_image_is_pulled_from_a_registry_with_progress(engine, docker, environment, registry, tmp_path):
+    (tmp_path / "server.c").write_text(SERVER)
+    subprocess.run(["gcc", "-O1", "-static", "-o", tmp_path / "server", tmp_path / "server.c"], check=True)
+    files = {"server": ((tmp_path / "server").read_bytes(), 0o755), "one": (os.urandom(100000), 0o644)}
+    engine.build("example.test/layers:1", files, 'FROM scratch\nCOPY one /one\nCOPY server /server\nCMD ["/server"]\n')
+    image = f"{registry}/team/layers:7"
+    engine.push("example.test/layers:1", image)
+    docker("status", "--name", "pulled")  # so that it is taken down in the end
+    code, output = engine.on_terminal(BUILD / "berth", "up", "--on", "docker", "--name", "pulled", "--image", image,
+                                      "--base-port", 7000, "--workers", 1, "--containers", 1, "--listen", "127.0.0.1:0",
+                                      env=environment)
+    assert code == 0, output
+    assert f"pulling {image}: 2 of 2 layers" in output
+    assert engine.containers("pulled")["container1"]["Image"] == image
+    front = re.search(r"listening on http://(\S+?),", output)[1]
+    assert engine.run("curl", "-s", f"http://{front}/anything").stdout == "mine"
+    missing = docker("up", "--name", "missing", "--image", f"{registry}/team/layers:8", "--workers", 1)
+    assert missing.returncode == 1
+    assert "layers:8" in missing.stderr and "manifest unknown" in missing.stderr
+    assert engine.left_of("missing") == []
 
 
 # ---- what can go wrong ----
