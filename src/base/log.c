@@ -83,8 +83,9 @@ bool log_flush(void)
 	if (!atomic_load_explicit(&logger.keeps, memory_order_relaxed))
 		return true;
 	pthread_mutex_lock(&logger.lock);
-	bool is_taken = outlet_flush(&logger.outlet);
+	(void)outlet_flush(&logger.outlet);
 	settle();
+	bool is_taken = !logger.keeps;
 	pthread_mutex_unlock(&logger.lock);
 	return is_taken;
 }

@@ -30,9 +30,10 @@ struct access_log *access_log_create(const char *path)
 	struct access_log *log = calloc(1, sizeof *log);
 	if (!log)
 		return NULL;
-	log->path = path;
-	log->fd = open_log(path);
+	log->path = strdup(path);
+	log->fd = log->path ? open_log(path) : -1;
 	if (log->fd < 0) {
+		free(log->path);
 		free(log);
 		return NULL;
 	}
@@ -50,6 +51,7 @@ void access_log_destroy(struct access_log *log)
 	outlet_finish(&log->outlet);
 	if (log->fd != STDERR_FILENO)
 		close(log->fd);
+	free(log->path);
 	free(log);
 }
 

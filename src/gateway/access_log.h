@@ -14,7 +14,7 @@
 struct exchange;
 
 struct access_log {
-	const char *path; /* borrowed; "stderr" */
+	char *path; /* owned; "stderr" */
 	int fd;
 	struct json lines; /* of this turn */
 	struct outlet outlet;

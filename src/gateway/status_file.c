@@ -133,10 +133,14 @@ static void on_timer(struct io_timer *t)
 struct status_file *status_file_create(struct reactor *r, const char *path)
 {
 	struct status_file *f = calloc(1, sizeof *f);
-	if (!f)
+	char *own_path = strdup(path);
+	if (!f || !own_path) {
+		free(own_path);
+		free(f);
 		return NULL;
+	}
 	f->reactor = r;
-	f->path = path;
+	f->path = own_path;
 	f->timer.on_timer = on_timer;
 	f->task = (struct io_task){ .work = work, .done = done };
 	json_init(&f->text);
@@ -161,5 +165,6 @@ void status_file_destroy(struct status_file *f)
 	compose(f);
 	work(&f->task);
 	json_finish(&f->text);
+	free(f->path);
 	free(f);
 }

@@ -14,7 +14,7 @@ struct reactor;
 
 struct status_file {
 	struct reactor *reactor; /* borrowed: the owner */
-	const char *path;        /* borrowed */
+	char *path;              /* owned */
 	struct io_timer timer;
 	struct io_task task;
 	struct json text; /* the task's while it is under way */

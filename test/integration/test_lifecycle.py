@@ -122,6 +122,27 @@ def test_the_queue_stays(gateway, scripted, tmp_path):
     assert [one.body for one in container.requests] == [b"%d" % i for i in range(5)]
 
 
+def test_files_outlive_the_configuration_that_named_them(started, environment, scripted, tmp_path):
+    """After a reload the old configuration's memory is gone, and overwritten here; access log and status file stay where they were."""
+    container = scripted()
+    config, log, status = (tmp_path / name for name in ("fleet.yaml", "access.log", "status.json"))
+    config.write_text(f"access_log: {log}\nstatus_file: {status}\n")
+    write_config(tmp_path / "pools.yaml", container)
+    config.write_text(config.read_text() + (tmp_path / "pools.yaml").read_text())
+    berth = Berth("serve", cwd=tmp_path, env={**environment, "MALLOC_PERTURB_": "165"}).config(config)
+    started.append(berth)
+    berth.start().wait_for_slots(1)
+    berth.signal(signal.SIGHUP).wait_for("the configuration is taken over")
+    wait_until(status.exists, "the status file")
+    status.unlink()
+    log.rename(tmp_path / "old.log")
+    container.die()
+    assert berth.post("/", b"x").status >= 500
+    wait_until(status.exists, "the status file")
+    berth.signal(signal.SIGUSR1)
+    wait_until(log.exists, "the access log")
+
+
 # ---- what cannot be written ----
 
 
