@@ -103,12 +103,31 @@ static void put_escaped(struct json *j, unsigned char c)
 	put(j, text, strlen(text));
 }
 
+/* Eight bytes that all stand as they are; false also for a few that do. A byte's top bit is set by what is
+ * subtracted where that is more than the byte. */
+static bool are_plain(const unsigned char *p)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	uint64_t x;
+	memcpy(&x, p, sizeof x);
+	return !((x | (x - ones * 0x20) | ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones)) & tops);
+}
+
+/* How many bytes at least stand as they are: by eights, of which the last two may overlap. */
+static size_t plain_len(const unsigned char *p, size_t n)
+{
+	size_t i = 0;
+	while (n - i >= 8 && are_plain(p + i))
+		i += 8;
+	return n >= 8 && n - i < 8 && are_plain(p + n - 8) ? n : i;
+}
+
 static void put_quoted(struct json *j, struct str s)
 {
 	const unsigned char *p = (const unsigned char *)s.ptr;
 	size_t from = 0, i = 0;
 	put(j, "\"", 1);
-	while (i < s.len) {
+	while ((i += plain_len(p + i, s.len - i)) < s.len) {
 		size_t len = utf8_len(p + i, s.len - i);
 		if (len > 1 || (len == 1 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')) {
 			i += len;
@@ -140,18 +159,38 @@ void json_write_string(struct json *j, struct str s)
 	put_quoted(j, s);
 }
 
+static void put_u64(struct json *j, uint64_t v)
+{
+	char text[24], *at = text + sizeof text;
+	do
+		*--at = (char)('0' + v % 10);
+	while (v /= 10);
+	put(j, at, (size_t)(text + sizeof text - at));
+}
+
 void json_u64(struct json *j, uint64_t v)
 {
-	char text[24];
 	before_value(j);
-	put(j, text, (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)v));
+	put_u64(j, v);
 }
 
 void json_i64(struct json *j, int64_t v)
 {
-	char text[24];
 	before_value(j);
-	put(j, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)v));
+	if (v < 0)
+		put(j, "-", 1);
+	put_u64(j, v < 0 ? -(uint64_t)v : (uint64_t)v);
+}
+
+void json_thousandths(struct json *j, uint64_t v)
+{
+	unsigned rest = (unsigned)(v % 1000);
+	char text[4] = { '.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+		(char)('0' + rest % 10) };
+	size_t n = rest % 10 ? 4 : rest % 100 ? 3 : rest ? 2 : 0;
+	before_value(j);
+	put_u64(j, v / 1000);
+	put(j, text, n);
 }
 
 void json_double(struct json *j, double v)

@@ -35,6 +35,7 @@ void json_key(struct json *j, const char *key);
 void json_write_string(struct json *j, struct str s);
 void json_u64(struct json *j, uint64_t v);
 void json_i64(struct json *j, int64_t v);
+void json_thousandths(struct json *j, uint64_t v); /* 1500: 1.5 */
 /* Text that reads back the same, the shortest but for subnormals; null when it is not finite. */
 void json_double(struct json *j, double v);
 void json_float(struct json *j, float v);

@@ -6,6 +6,7 @@
 #include "gateway/job.h"
 #include "gateway/reactor.h"
 #include "http/status.h"
+#include "http/write.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,16 +39,21 @@ static void key_time(struct json *j, const char *key, uint64_t wall_us)
 {
 	json_key(j, key);
 	if (wall_us)
-		json_double(j, (double)(wall_us / 1000) / 1000);
+		json_thousandths(j, wall_us / 1000);
 	else
 		json_null(j);
 }
 
-static void key_url(struct json *j, const char *key, const struct store_id *id, const char *suffix)
+/* rest: what follows the job's own URL. */
+static void key_url(struct json *j, const char *key, const char hex[STORE_ID_CHARS + 1], struct str rest)
 {
-	char hex[STORE_ID_CHARS + 1], url[96];
-	snprintf(url, sizeof url, "/berth/jobs/%s%s", store_id_print(id, hex), suffix);
-	key_str(j, key, str_of(url));
+	char url[96];
+	struct writer w;
+	writer_init(&w, url, sizeof url);
+	write_lit(&w, "/berth/jobs/");
+	write_bytes(&w, hex, STORE_ID_CHARS);
+	write_str(&w, rest);
+	key_str(j, key, (struct str){ url, writer_len(&w) });
 }
 
 static void key_id(struct json *j, const struct store_id *id)
@@ -58,10 +64,12 @@ static void key_id(struct json *j, const struct store_id *id)
 
 static void key_urls(struct json *j, const struct store_id *id)
 {
-	key_url(j, "status_url", id, "");
-	key_url(j, "result_url", id, "/result");
-	key_url(j, "events_url", id, "/events");
-	key_url(j, "cancel_url", id, "");
+	char hex[STORE_ID_CHARS + 1];
+	store_id_print(id, hex);
+	key_url(j, "status_url", hex, STR(""));
+	key_url(j, "result_url", hex, STR("/result"));
+	key_url(j, "events_url", hex, STR("/events"));
+	key_url(j, "cancel_url", hex, STR(""));
 }
 
 static uint32_t position_of(const struct job *job)

@@ -29,8 +29,10 @@ bool store_id_parse(struct str text, struct store_id *ret_id)
 const char *store_id_print(const struct store_id *id, char text[STORE_ID_CHARS + 1])
 {
 	static const char digits[] = "0123456789abcdef";
-	for (size_t i = 0; i < STORE_ID_CHARS; i++)
-		text[i] = digits[id->bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
+	for (size_t i = 0; i < sizeof id->bytes; i++) {
+		text[2 * i] = digits[id->bytes[i] >> 4];
+		text[2 * i + 1] = digits[id->bytes[i] & 15];
+	}
 	text[STORE_ID_CHARS] = '\0';
 	return text;
 }

@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static void test_shapes(void **state)
@@ -93,6 +94,60 @@ static void test_any_bytes_parse(void **state)
 		if (ascii)
 			assert_true(reader_is_string(json_str(&j), (struct str){ bytes, len }));
 	}
+	json_finish(&j);
+}
+
+/* Long strings are looked at in pieces: each byte is seen at each place. */
+static void test_every_byte_at_every_place(void **state)
+{
+	struct json j, one;
+	json_init(&j);
+	json_init(&one);
+	for (size_t len = 1; len <= 26; len++) {
+		for (size_t at = 0; at < len; at++) {
+			for (int byte = 0; byte < 256; byte++) {
+				char bytes[26], expected[64];
+				memset(bytes, 'a', len);
+				bytes[at] = (char)byte;
+				json_reset(&one); /* by itself it has a way of its own */
+				json_string(&one, (struct str){ bytes + at, 1 });
+				json_reset(&j);
+				json_string(&j, (struct str){ bytes, len });
+				struct str quoted = json_str(&one);
+				snprintf(expected, sizeof expected, "\"%.*s%.*s%.*s\"", (int)at, bytes,
+					(int)quoted.len - 2, quoted.ptr + 1, (int)(len - at - 1),
+					bytes + at + 1);
+				assert_str(json_str(&j), expected);
+			}
+		}
+	}
+	json_finish(&one);
+	json_finish(&j);
+}
+
+static void test_numbers(void **state)
+{
+	static const struct {
+		uint64_t thousandths;
+		const char *text;
+	} cases[] = { { 0, "0" }, { 1, "0.001" }, { 10, "0.01" }, { 100, "0.1" }, { 1000, "1" },
+		{ 1500, "1.5" }, { 1700000000070, "1700000000.07" },
+		{ UINT64_MAX, "18446744073709551.615" } };
+	struct json j;
+	json_init(&j);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		json_reset(&j);
+		json_thousandths(&j, cases[i].thousandths);
+		assert_str(json_str(&j), cases[i].text);
+	}
+	json_reset(&j);
+	json_open(&j, '[');
+	json_i64(&j, 0);
+	json_i64(&j, -1);
+	json_i64(&j, INT64_MAX);
+	json_u64(&j, 10);
+	json_close(&j, ']');
+	assert_str(json_str(&j), "[0,-1,9223372036854775807,10]");
 	json_finish(&j);
 }
 
@@ -198,6 +253,8 @@ int main(void)
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_any_bytes_parse),
+		cmocka_unit_test(test_every_byte_at_every_place),
+		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_doubles_read_back),
 		cmocka_unit_test(test_floats_read_back),
 		cmocka_unit_test(test_grows),
