@@ -264,7 +264,10 @@ int buffer_peek(struct buffer *b, uint64_t offset, struct iovec *iov, int max)
 		iov[0] = (struct iovec){ b->window + skip, b->window_len - skip };
 		return 1;
 	}
-	return load_window(b, offset);
+	int r = load_window(b, offset);
+	if (r < 0)
+		b->err = r; /* else who sends it would blame its connection */
+	return r;
 }
 
 int buffer_lend(struct buffer *b, struct iovec *iov, int max, struct buffer_rest *ret_rest)

@@ -382,6 +382,32 @@ static void test_no_directory(void **state)
 	world_close();
 }
 
+static int cannot_read(
+	struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done)
+{
+	return -ENOMEM;
+}
+
+/* Who sends the bytes must be able to tell this from a connection that is broken. */
+static void test_a_read_that_cannot_be_begun(void **state)
+{
+	struct iovec iov;
+	world_open(1000);
+	append(1000);
+	append(5000);
+	while (!buffer_is_written(&w.buffer))
+		wait_ready();
+	const struct io_ops *ops = w.io->ops;
+	struct io_ops without = *ops;
+	without.spool_read = cannot_read;
+	w.io->ops = &without;
+	assert_int_equal(buffer_peek(&w.buffer, 1000, &iov, 1), -ENOMEM);
+	w.io->ops = ops;
+	assert_int_equal(w.buffer.err, -ENOMEM);
+	assert_int_equal(buffer_peek(&w.buffer, 1000, &iov, 1), -ENOMEM);
+	world_close();
+}
+
 /* ---- the end while things are under way ---- */
 
 static void test_finish_under_way(void **state)
@@ -428,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_spool_limit),
 		cmocka_unit_test(test_must_take),
 		cmocka_unit_test(test_no_directory),
+		cmocka_unit_test(test_a_read_that_cannot_be_begun),
 		cmocka_unit_test(test_finish_under_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
