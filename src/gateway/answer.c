@@ -238,6 +238,10 @@ void exchange_problem_event(struct client *c, enum problem p, const char *detail
 	problem_write(&r->json, p, str_of(detail), false);
 	json_bytes(&r->json, STR("\n\n"));
 	struct str event = json_str(&r->json);
+	if (json_failed(&r->json)) {
+		client_abort(c);
+		return;
+	}
 	writer_init(&w, r->scratch, sizeof r->scratch);
 	write_hex(&w, event.len, 0);
 	write_lit(&w, "\r\n");

@@ -48,9 +48,9 @@ void api_submit(struct client *c)
 	ex->submitting = !exchange_is_written(ex); /* the store reads the body's file: then it goes on */
 	if (ex->submitting)
 		return;
-	struct watch *w = watch_create(c, ex->submit ? WATCH_MESSAGE : WATCH_ACCEPTED, NULL);
+	struct watch *w = watch_new(c, ex->submit ? WATCH_MESSAGE : WATCH_ACCEPTED, NULL);
 	if (!w) {
-		exchange_leave(ex);
+		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory");
 		return;
 	}
 	w->applied = ex->respond_async;

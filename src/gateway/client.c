@@ -344,6 +344,10 @@ void client_reply_long(struct client *c, int status, struct str lines, struct st
 	struct reactor *r = c->reactor;
 	struct writer w;
 	bool keep_alive = c->keep_alive && !c->must_linger && !r->draining;
+	if (body.ptr == r->json.buf && json_failed(&r->json)) {
+		bury(c, true); /* there was no memory to write all of it */
+		return;
+	}
 	writer_init(&w, r->scratch, sizeof r->scratch);
 	write_lit(&w, "HTTP/1.1 ");
 	write_u64(&w, (uint64_t)status);

@@ -23,19 +23,25 @@ static void on_reply(void *owner, const struct store_reply *reply);
 
 static const struct str no_store = { NO_STORE, sizeof NO_STORE - 1 };
 
-struct watch *watch_create(struct client *c, enum watch_kind kind, const struct store_id *id)
+struct watch *watch_new(struct client *c, enum watch_kind kind, const struct store_id *id)
 {
 	struct watch *w = calloc(1, sizeof *w);
-	if (!w) {
-		client_problem(c, PROBLEM_OVERLOADED, "out of memory", 1, no_store);
+	if (!w)
 		return NULL;
-	}
 	w->client = c;
 	w->reactor = c->reactor;
 	w->kind = kind;
 	if (id)
 		w->id = *id;
 	c->watch = w;
+	return w;
+}
+
+struct watch *watch_create(struct client *c, enum watch_kind kind, const struct store_id *id)
+{
+	struct watch *w = watch_new(c, kind, id);
+	if (!w)
+		client_problem(c, PROBLEM_OVERLOADED, "out of memory", 1, no_store);
 	return w;
 }
 
@@ -110,7 +116,9 @@ static void problem(struct watch *w, enum problem p, const char *detail)
 
 static void store_problem(struct watch *w, int err)
 {
-	if (err == -ENOENT)
+	if (w->begun) /* the rest of an answer, or the end of its events, cannot be had any more */
+		client_abort(finish(w));
+	else if (err == -ENOENT)
 		problem(w, PROBLEM_NOT_FOUND,
 			"no job has this id; finished jobs are forgotten after jobs.max_age");
 	else if (err == -ENODATA)
@@ -132,6 +140,10 @@ static void send_event(struct watch *w, const char *event, struct str id, struct
 	struct reactor *r = w->client->reactor;
 	struct writer text, chunk;
 	char size[16];
+	if (json_failed(&r->json)) { /* there was no memory to write all of the data */
+		client_abort(w->client);
+		return;
+	}
 	writer_init(&text, r->scratch, sizeof r->scratch);
 	write_lit(&text, "event: ");
 	write_str(&text, str_of(event));
@@ -261,10 +273,7 @@ static void got_result(struct watch *w, const struct store_reply *reply)
 		return;
 	}
 	if (reply->err || !rec) {
-		if (w->begun)
-			client_abort(finish(w));
-		else
-			store_problem(w, reply->err ? reply->err : -ENOENT);
+		store_problem(w, reply->err ? reply->err : -ENOENT);
 		return;
 	}
 	if (!w->begun) {
@@ -379,10 +388,6 @@ static void on_reply(void *owner, const struct store_reply *reply)
 		got_result(w, reply);
 		return;
 	case WATCH_EVENTS:
-		if (w->begun && (reply->err || !reply->n_records)) {
-			client_abort(finish(w)); /* the end was forgotten before it could be told */
-			return;
-		}
 		if (reply->err || !reply->n_records) {
 			store_problem(w, reply->err ? reply->err : -ENOENT);
 			return;

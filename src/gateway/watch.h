@@ -47,7 +47,10 @@ struct watch {
 	uint8_t hash[STORE_HASH_BYTES]; /* of a submission with a key */
 };
 
-/* The client waits from now on. NULL without memory: the client has been told so. */
+/* The client waits from now on. NULL without memory. */
+struct watch *watch_new(struct client *c, enum watch_kind kind, const struct store_id *id);
+
+/* Likewise, and without memory the client has been told so. */
 struct watch *watch_create(struct client *c, enum watch_kind kind, const struct store_id *id);
 
 /* On the job's list: it is told what becomes of it. w may be NULL. */
