@@ -1,5 +1,7 @@
 #include "disk.h"
 
+#include "fault.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +47,7 @@ static void arm(struct disk *d)
 
 static void add(struct disk *d, struct disk_op op)
 {
-	struct disk_op *copy = malloc(sizeof *copy);
-	CHECK(copy);
+	struct disk_op *copy = sim_alloc(sizeof *copy);
 	*copy = op;
 	*d->last = copy;
 	d->last = &copy->next;
@@ -88,8 +89,7 @@ static int carry_out(struct disk *d, const struct disk_op *op)
 	}
 	if (op->at + op->n > sp->cap) {
 		sp->cap = (op->at + op->n) * 2;
-		sp->bytes = realloc(sp->bytes, sp->cap);
-		CHECK(sp->bytes);
+		sp->bytes = sim_realloc(sp->bytes, sp->cap);
 	}
 	if (op->at + op->n > sp->size)
 		sp->size = op->at + op->n;
@@ -144,10 +144,8 @@ void disk_finish(struct disk *d)
 struct io_spool *disk_open(struct disk *d, void *owner)
 {
 	(void)d;
-	struct io_spool *sp = calloc(1, sizeof *sp);
-	CHECK(sp);
-	sp->owner = owner;
-	sp->copy = -1;
+	struct io_spool *sp = sim_alloc(sizeof *sp);
+	*sp = (struct io_spool){ .owner = owner, .copy = -1 };
 	return sp;
 }
 

@@ -1,6 +1,7 @@
 #include "event.h"
 
 #include "base/check.h"
+#include "fault.h"
 
 #include <stdlib.h>
 
@@ -84,8 +85,7 @@ void event_set(struct schedule *s, struct event *e, uint64_t at_us)
 	}
 	if (s->len + 1 >= s->cap) {
 		s->cap = s->cap ? s->cap * 2 : 64;
-		s->heap = realloc(s->heap, s->cap * sizeof *s->heap);
-		CHECK(s->heap);
+		s->heap = sim_realloc(s->heap, s->cap * sizeof *s->heap);
 	}
 	sift_up(s->heap, ++s->len, entry);
 }

@@ -151,8 +151,7 @@ bool container_answer(struct fake_container *c, struct wire_end *far)
 		oracle_trouble(w, c->pool);
 		return false;
 	}
-	struct seat *s = malloc(sizeof *s);
-	CHECK(s);
+	struct seat *s = sim_alloc(sizeof *s);
 	*s = (struct seat){ .container = c, .end = far };
 	s->act.fire = on_act;
 	s->token = NO_TOKEN;

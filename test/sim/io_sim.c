@@ -10,6 +10,11 @@
 #define START_US      UINT64_C(1000000000)       /* the monotonic clock at the start */
 #define START_WALL_US UINT64_C(1700000000000000) /* November 2023 */
 
+enum {
+	PAUSED_US = 1000,        /* a connection in the backlog is looked at again */
+	STARVED_US = 100 * 1000, /* … where there was no descriptor for it */
+};
+
 static struct io_sim *self(struct io *io)
 {
 	return CONTAINER_OF(io, struct io_sim, io);
@@ -32,8 +37,7 @@ static void number_stream(struct io_sim *sim, struct io_stream *s, struct wire_e
 		sim->lowest_free++;
 	if (sim->lowest_free == sim->n_ends) {
 		uint32_t n = sim->n_ends ? sim->n_ends * 2 : 32;
-		sim->ends = realloc(sim->ends, n * sizeof(struct wire_end *));
-		CHECK(sim->ends);
+		sim->ends = sim_realloc(sim->ends, n * sizeof(struct wire_end *));
 		memset(sim->ends + sim->n_ends, 0, (n - sim->n_ends) * sizeof(struct wire_end *));
 		sim->n_ends = n;
 	}
@@ -116,6 +120,8 @@ static int sim_connect(struct io *io, struct io_stream *s, const struct io_addr 
 	struct io_sim *sim = self(io);
 	void (*opening)(struct wire *) = NULL;
 	s->fd = -1;
+	if (fault_strikes(&sim->faults, FAULT_CONNECT))
+		return -EMFILE;
 	switch (sim->world->dial(sim->world_owner, port_of(addr))) {
 	case DIAL_TRY:
 		opening = reaches_container;
@@ -218,6 +224,9 @@ static int sim_accept(struct io *io, struct io_listener *l, struct io_stream *s)
 {
 	struct io_sim *sim = self(io);
 	CHECK(l->pending >= 0 && sim->accepting);
+	s->fd = -1;
+	if (fault_strikes(&sim->faults, FAULT_ACCEPT))
+		return -ENOMEM; /* and it is refused */
 	l->pending = -1;
 	wire_attach(&sim->accepting->end[1], &stream_ops, s);
 	number_stream(sim, s, &sim->accepting->end[1]);
@@ -254,8 +263,14 @@ static void reaches_listener(struct wire *w)
 		wire_refuse(w, -ECONNREFUSED);
 		return;
 	}
-	if (paused) { /* it waits in the backlog */
-		event_set(&sim->schedule, &w->later, sim->schedule.now_us + 1000);
+	if (fault_strikes(&sim->faults, FAULT_ABORTED)) {
+		wire_refuse(w, -ECONNRESET);
+		return;
+	}
+	bool starved = fault_strikes(&sim->faults, FAULT_BACKLOG);
+	if (paused || starved) { /* it waits in the backlog */
+		event_set(
+			&sim->schedule, &w->later, sim->schedule.now_us + (starved ? STARVED_US : PAUSED_US));
 		return;
 	}
 	struct io_addr peer = peer_addr(sim);
@@ -280,12 +295,16 @@ struct wire_end *io_sim_connect(struct io_sim *sim, uint16_t port, const struct 
 
 static struct io_spool *sim_spool_open(struct io *io, void *owner)
 {
+	if (fault_strikes(&self(io)->faults, FAULT_SPOOL_OPEN))
+		return NULL;
 	return disk_open(&self(io)->disk, owner);
 }
 
 static int sim_spool_write(
 	struct io *io, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)
 {
+	if (fault_strikes(&self(io)->faults, FAULT_SPOOL_USE))
+		return -ENOMEM;
 	disk_write(&self(io)->disk, sp, at, bytes, n, done);
 	return 0;
 }
@@ -293,6 +312,8 @@ static int sim_spool_write(
 static int sim_spool_read(
 	struct io *io, struct io_spool *sp, uint64_t at, char *into, size_t n, io_spool_fn *done)
 {
+	if (fault_strikes(&self(io)->faults, FAULT_SPOOL_USE))
+		return -ENOMEM;
 	disk_read(&self(io)->disk, sp, at, into, n, done);
 	return 0;
 }
@@ -304,8 +325,7 @@ static void sim_spool_close(struct io *io, struct io_spool *sp)
 
 static int sim_spool_file(struct io *io, struct io_spool *sp)
 {
-	(void)io;
-	return disk_file(sp);
+	return fault_strikes(&self(io)->faults, FAULT_SPOOL_FILE) ? -1 : disk_file(sp);
 }
 
 static int sim_offload(struct io *io, struct io_task *t)

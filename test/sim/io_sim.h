@@ -9,6 +9,7 @@
 #pragma once
 #include "disk.h"
 #include "event.h"
+#include "fault.h"
 #include "io/io.h"
 #include "wire.h"
 
@@ -38,6 +39,7 @@ struct io_sim {
 	struct schedule schedule;
 	struct net net;
 	struct disk disk;
+	struct faults faults; /* none, unless the owner sets them */
 	struct wire_traits client_traits, container_traits;
 	struct wire_end **ends; /* owned; by a stream's fd, NULL where there is none */
 	uint32_t n_ends, lowest_free;

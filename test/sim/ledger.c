@@ -29,8 +29,7 @@ uint32_t ledger_add(struct ledger *l, struct record r)
 {
 	if (l->n == l->cap) {
 		l->cap = l->cap ? l->cap * 2 : 256;
-		l->records = realloc(l->records, l->cap * sizeof *l->records);
-		CHECK(l->records);
+		l->records = sim_realloc(l->records, l->cap * sizeof *l->records);
 	}
 	l->records[l->n] = r;
 	return l->n++;
@@ -92,8 +91,9 @@ static bool was(const struct record *r, uint64_t last_us)
 	return last_us && last_us + GRACE_US >= r->started_us;
 }
 
-bool judge_crowd(const struct world *w)
+bool judge_crowd(struct world *w)
 {
+	oracle_note_refusals(w);
 	uint64_t last_us = w->oracle.turned_away_us;
 	return last_us && last_us + GRACE_US >= world_now_us(w);
 }
@@ -125,7 +125,8 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 		return r->cancelled ||
 			(about_job && (!w->plan.calm || ledger_at(&w->ledger, r->job)->cancelled));
 	case PROBLEM_STORAGE_FULL:
-		return is_job && !w->plan.calm;
+		return (is_job && !w->plan.calm) || /* or its end cannot be stored */
+			(r->kind == ASK_CANCEL && was(r, w->oracle.struck_us));
 	case PROBLEM_JOB_FAILED:
 		return was(r, watch->trouble_us) || was(r, w->oracle.refused_us) ||
 			took_us >= least_timeout_us(ps) || r->answer_bytes > s->jobs_max_result_bytes ||
@@ -133,7 +134,8 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 			(ps->job_ttl_us && w->plan.clock_jump_ppm);
 	case PROBLEM_BAD_ANSWER:
 	case PROBLEM_CONTAINER_LOST:
-		return for_pool && was(r, watch->trouble_us) && !(r->answered && !r->harmed);
+		return for_pool && was(r, watch->trouble_us) &&
+			(!r->answered || r->harmed || was(r, w->oracle.struck_us));
 	case PROBLEM_QUEUE_FULL:
 		return for_pool && was(r, watch->full_us);
 	case PROBLEM_QUEUE_TIMEOUT:
@@ -182,7 +184,7 @@ bool judge_cut(struct world *w, uint32_t token, bool some_answer)
 	bool deleted = forgotten && ledger_at(&w->ledger, r->job)->cancelled;
 	fair |= forgotten;
 	if (some_answer)
-		fair |= (was(r, w->oracle.pools[r->pool].trouble_us) && !(r->answered && !r->harmed)) ||
+		fair |= (was(r, w->oracle.pools[r->pool].trouble_us) && (!r->answered || r->harmed)) ||
 			took_us >= least_timeout_us(ps);
 	return fair && (!w->plan.calm || deleted);
 }
@@ -200,7 +202,8 @@ void judge_delivery(struct world *w, uint32_t token)
 	else if (r->async && ps->job_retry != JOB_RETRY_NEVER) /* it may have become a job */
 		rule = RETRY_ALWAYS;
 	VERIFY(w, rule != RETRY_NEVER, "token %u is delivered again although the pool forbids it", token);
-	VERIFY(w, r->harmed, "token %u is delivered again although nothing was wrong", token);
+	VERIFY(w, r->harmed || judge_overload(w), "token %u is delivered again although nothing was wrong",
+		token);
 	VERIFY(w, rule == RETRY_ALWAYS || idempotent || r->maybe_stale,
 		"token %u is delivered again although it is not safe", token);
 	VERIFY(w, r->deliveries < RETRY_ATTEMPTS_MAX || r->maybe_stale, "token %u is delivered too often",

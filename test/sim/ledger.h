@@ -103,7 +103,7 @@ uint32_t ledger_token(const struct ledger *l, struct str query);
 void judge_problem(struct world *w, uint32_t token, enum problem p);
 
 /* There were more connections than are allowed, not long ago. */
-bool judge_crowd(const struct world *w);
+bool judge_crowd(struct world *w);
 
 /* There was no room for something not long ago. */
 bool judge_overload(struct world *w);

@@ -46,6 +46,7 @@ void oracle_slept(struct world *w)
 	}
 	o->refused_us = o->refused_us ? now_us : 0;
 	o->turned_away_us = o->turned_away_us ? now_us : 0;
+	o->struck_us = o->struck_us ? now_us : 0;
 }
 
 void oracle_trouble(struct world *w, uint32_t pool)
@@ -179,10 +180,22 @@ static void note_reasons(
 		pw->hopeless_us = now_us;
 }
 
+/* Something that the machine did not give may be the reason of whatever a want can be the reason of. */
+static void note_faults(struct world *w)
+{
+	struct oracle *o = &w->oracle;
+	o->struck = w->sim->faults.struck;
+	o->struck_us = o->refused_us = o->turned_away_us = world_now_us(w);
+	for (uint32_t k = 0; k < PLAN_POOLS; k++)
+		o->pools[k].full_us = o->pools[k].trouble_us = world_now_us(w);
+}
+
 void oracle_note_refusals(struct world *w)
 {
 	struct oracle *o = &w->oracle;
 	uint64_t refused = w->reactor->budget.refused, failures = w->sim->disk.failures;
+	if (w->sim->faults.struck != o->struck)
+		note_faults(w);
 	if (refused != o->refused || failures != o->disk_failures)
 		o->refused_us = world_now_us(w);
 	if (w->reactor->metrics.refused_connections != o->turned_away)

@@ -47,6 +47,7 @@ struct oracle {
 	uint64_t refused;    /* budget.refused */
 	uint64_t refused_us; /* when it last rose, or a file failed */
 	uint64_t disk_failures;
+	uint64_t struck, struck_us;           /* faults of the machine, and when that last rose */
 	uint64_t slept_us;                    /* when the machine slept last */
 	uint64_t turned_away, turned_away_us; /* metrics.refused_connections, and when it last rose */
 };

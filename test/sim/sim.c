@@ -155,9 +155,11 @@ static void print_sum(const struct tally *t, double took_s)
 			printf(", %s %llu", problem_name((enum problem)p),
 				(unsigned long long)t->problems[p]);
 	}
-	printf("; jobs %llu, deliveries %llu, retries %llu, deaths %llu, turns %llu\n",
+	printf("; jobs %llu, deliveries %llu, retries %llu, deaths %llu, faults %llu, turns "
+	       "%llu\n",
 		(unsigned long long)t->jobs, (unsigned long long)t->deliveries,
-		(unsigned long long)t->retries, (unsigned long long)t->deaths, (unsigned long long)t->turns);
+		(unsigned long long)t->retries, (unsigned long long)t->deaths, (unsigned long long)t->faults,
+		(unsigned long long)t->turns);
 }
 
 static int run_many(const struct options *o)

@@ -1,5 +1,7 @@
 #include "talk.h"
 
+#include "fault.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +31,7 @@ static void keep(struct reader *r, struct str in)
 		r->partial_cap = (r->partial_bytes + (uint32_t)in.len) * 2;
 		if (r->partial_cap < KEPT_MIN)
 			r->partial_cap = KEPT_MIN;
-		r->partial = realloc(r->partial, r->partial_cap);
-		CHECK(r->partial);
+		r->partial = sim_realloc(r->partial, r->partial_cap);
 	}
 	memcpy(r->partial + r->partial_bytes, in.ptr, in.len);
 	r->partial_bytes += (uint32_t)in.len;
@@ -133,8 +134,7 @@ static void keep_rest(struct outgoing *o, const char *bytes, size_t n)
 		o->at = o->len = 0;
 	if (o->cap - o->len < n) {
 		o->cap = o->len + (uint32_t)n;
-		o->bytes = realloc(o->bytes, o->cap);
-		CHECK(o->bytes);
+		o->bytes = sim_realloc(o->bytes, o->cap);
 	}
 	memcpy(o->bytes + o->len, bytes, n);
 	o->len += (uint32_t)n;

@@ -1,5 +1,7 @@
 #include "wire.h"
 
+#include "fault.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,9 +105,10 @@ static void later_fires(struct event *ev)
 static struct wire *wire_new(struct net *n)
 {
 	struct list_node *node = list_pop_front(&n->spare);
-	struct wire *w = node ? CONTAINER_OF(node, struct wire, node) : calloc(1, sizeof *w);
-	CHECK(w);
-	struct wire_end kept[2] = { w->end[0], w->end[1] };
+	struct wire *w = node ? CONTAINER_OF(node, struct wire, node) : sim_alloc(sizeof *w);
+	struct wire_end kept[2] = { { 0 } };
+	if (node)
+		memcpy(kept, w->end, sizeof kept);
 	*w = (struct wire){ .net = n };
 	for (int i = 0; i < 2; i++) {
 		struct wire_end *e = &w->end[i];
@@ -177,8 +180,7 @@ static void append(struct wire_end *e, const char *bytes, size_t n)
 		uint32_t cap = e->cap ? e->cap : BUFFER_MIN;
 		while (cap - e->end < n)
 			cap *= 2;
-		e->bytes = realloc(e->bytes, cap);
-		CHECK(e->bytes);
+		e->bytes = sim_realloc(e->bytes, cap);
 		e->cap = cap;
 	}
 	memcpy(e->bytes + e->end, bytes, n);
@@ -295,8 +297,7 @@ static void deliver(struct wire_end *e)
 		e->ops->on_bytes(e, bytes, n);
 		return;
 	}
-	char *fresh = malloc(n);
-	CHECK(fresh);
+	char *fresh = sim_alloc(n);
 	memcpy(fresh, bytes, n);
 	e->ops->on_bytes(e, fresh, n);
 	free(fresh);

@@ -43,8 +43,7 @@ char *world_scratch(struct world *w, size_t n)
 	if (n > w->scratch_bytes) {
 		free(w->scratch);
 		w->scratch_bytes = n > SCRATCH_MIN ? n : SCRATCH_MIN;
-		w->scratch = malloc(w->scratch_bytes);
-		CHECK(w->scratch);
+		w->scratch = sim_alloc(w->scratch_bytes);
 	}
 	return w->scratch;
 }
@@ -133,6 +132,9 @@ static void begin(struct world *w, uint32_t exchanges)
 	VERIFY(w, w->reactor, "%s", error);
 	oracle_begin(w);
 	source_tell_all(w);
+	if (!p->calm)
+		faults_draw(&w->sim->faults, w->seed);
+	memory_follows(&w->sim->faults);
 	w->exchanges_left = p->client.exchanges;
 	if (exchanges && exchanges < w->exchanges_left)
 		w->exchanges_left = exchanges;
@@ -169,6 +171,7 @@ static void sleep_for(struct world *w, uint64_t us)
 static void disturb(struct world *w, uint32_t exchanges)
 {
 	const struct plan *p = &w->plan;
+	memory_follows(NULL); /* who changes the configuration has all that it takes */
 	if (p->drain_at && exchanges >= p->drain_at && !w->draining) {
 		TRACE(w, "the gateway is told to drain");
 		w->draining = true;
@@ -182,12 +185,14 @@ static void disturb(struct world *w, uint32_t exchanges)
 	if (p->clock_jump_ppm && rand_chance(&w->rand, p->clock_jump_ppm))
 		io_sim_set_clock(w->sim,
 			(int64_t)rand_below(&w->rand, UINT64_C(7200) * SECOND) - INT64_C(3600) * SECOND);
+	memory_follows(&w->sim->faults);
 }
 
 static void calm_containers(struct world *w)
 {
 	struct container_plan *c = &w->plan.container;
 	w->at_peace = true;
+	faults_end(&w->sim->faults);
 	c->idle_close_ppm = c->close_first_ppm = c->cut_ppm = c->nonsense_ppm = c->bad_chunk_ppm = 0;
 	c->extra_ppm = c->hang_ppm = c->refuse_ppm = c->hang_dial_ppm = c->unready_ppm = 0;
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
@@ -257,6 +262,8 @@ static void run_to_quiet(struct world *w)
 
 static void end(struct world *w)
 {
+	memory_follows(NULL);
+	w->tally->faults += w->sim->faults.struck;
 	w->tally->turns += w->sim->turns;
 	w->tally->simulated_us += world_now_us(w) - w->began_us;
 	for (uint32_t i = 0; i < w->reactor->n_routes; i++)

@@ -16,7 +16,7 @@ struct tally {
 	uint64_t seed; /* the one that runs */
 	uint64_t seeds, exchanges, turns, simulated_us;
 	uint64_t fates[FATES], problems[PROBLEM_COUNT];
-	uint64_t deliveries, jobs, deaths, retries;
+	uint64_t deliveries, jobs, deaths, retries, faults;
 };
 
 enum { WORLD_JOBS = 64, WORLD_ID_CHARS = 32 };
