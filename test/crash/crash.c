@@ -84,8 +84,9 @@ static int run_many(const struct options *o)
 	}
 	CHECK(waitpid(pid, &status, 0) == pid);
 	if (status) {
-		printf("FAILED: seed %llu, after %llu seeds%s%s\n", (unsigned long long)tally->seed,
-			(unsigned long long)tally->seeds, WIFSIGNALED(status) ? ": " : "",
+		printf("FAILED: seed %llu, after %llu seeds and %llu jobs%s%s\n",
+			(unsigned long long)tally->seed, (unsigned long long)tally->seeds,
+			(unsigned long long)tally->handed_in, WIFSIGNALED(status) ? ": " : "",
 			WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "");
 		printf("again: berth-crash --seed %llu -v\n", (unsigned long long)tally->seed);
 	}

@@ -2,7 +2,7 @@
 ## The store
 BUILD ?= build
 
-.PHONY: store-power store-kills store-bench jobs-kills jobs-power
+.PHONY: store-power store-kills store-bench jobs-kills jobs-power jobs-crashes
 store-power: ## the store's power is taken away 50 times; RUNS=, SEED=
 	ninja -C $(BUILD) test/store/store-torture test/store/store-writer test/store/libpowerloss.so
 	$(BUILD)/test/store/store-torture power $(or $(RUNS),50) $(SEED)
@@ -22,3 +22,7 @@ jobs-kills: ## berth is killed 200 times under load; RUNS=
 jobs-power: ## berth's power is taken away 50 times under load; RUNS=
 	ninja -C $(BUILD) berth test/store/libpowerloss.so
 	BERTH_BUILD=$(BUILD) test/store/kills --power $(or $(RUNS),50)
+
+jobs-crashes: ## berth and its store over a simulated disk that forgets; SEEDS=1000 from FIRST=1
+	ninja -C $(BUILD) test/crash/berth-crash
+	$(BUILD)/test/crash/berth-crash --first $(or $(FIRST),1) --seeds $(or $(SEEDS),1000)
