@@ -25,7 +25,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum aws_service { AWS_EC2, AWS_IAM, AWS_S3, AWS_SSM, AWS_STS };
+enum aws_service { AWS_EC2, AWS_ECR, AWS_IAM, AWS_S3, AWS_SSM, AWS_STS };
 
 enum {
 	AWS_PARALLEL = 12, /* calls under way at once */

@@ -9,6 +9,7 @@ static const struct service {
 	const char *name, *variable;
 } services[] = {
 	[AWS_EC2] = { "ec2", "AWS_ENDPOINT_URL_EC2" },
+	[AWS_ECR] = { "ecr", "AWS_ENDPOINT_URL_ECR" },
 	[AWS_IAM] = { "iam", "AWS_ENDPOINT_URL_IAM" },
 	[AWS_S3] = { "s3", "AWS_ENDPOINT_URL_S3" },
 	[AWS_SSM] = { "ssm", "AWS_ENDPOINT_URL_SSM" },
@@ -43,7 +44,8 @@ static void standard_url(enum aws_service service, const char *region, char url[
 	bool china = str_starts(str_of(region), STR("cn-"));
 	const char *domain = china ? "amazonaws.com.cn" : "amazonaws.com";
 	if (service != AWS_IAM)
-		snprintf(url, AWS_URL, "https://%s.%s.%s", name, region, domain);
+		snprintf(url, AWS_URL, "https://%s%s.%s.%s", service == AWS_ECR ? "api." : "", name, region,
+			domain);
 	else if (china)
 		snprintf(url, AWS_URL, "https://iam.cn-north-1.%s", domain);
 	else if (str_starts(str_of(region), STR("us-gov-")))

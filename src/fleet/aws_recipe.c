@@ -1,4 +1,5 @@
 /* What the instances of a cluster are made from. */
+#include "fleet/aws_ecr.h"
 #include "fleet/aws_plan.h"
 #include "fleet/aws_userdata.h"
 #include "fleet/digest.h"
@@ -6,11 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The worker may read what is in the cluster's prefix; the orchestrator that, and which instances there are
- * (which IAM cannot narrow to some of them). */
+/* To pull this image, where it is in a private registry of Amazon's: further statements of a policy. NULL
+ * without memory. */
+static char *policy_of_image(const char *image)
+{
+	struct aws_ecr e;
+	char region[64], *text;
+	if (!image || !aws_ecr_parse(image, &e))
+		return strdup("");
+	int n = asprintf(&text,
+		",{\"Effect\":\"Allow\",\"Action\":\"ecr:GetAuthorizationToken\",\"Resource\":\"*\"},"
+		"{\"Effect\":\"Allow\",\"Action\":[\"ecr:BatchGetImage\",\"ecr:GetDownloadUrlForLayer\"],"
+		"\"Resource\":\"arn:%s:ecr:" STR_FMT ":" STR_FMT ":repository/" STR_FMT "\"}",
+		aws_partition(str_copy(region, sizeof region, e.region)), STR_ARG(e.region),
+		STR_ARG(e.account), STR_ARG(e.repository));
+	return n < 0 ? NULL : text;
+}
+
+/* The worker may read what is in the cluster's prefix, and pull its image; the orchestrator the former, and
+ * which instances there are (which IAM cannot narrow to some of them). */
 static char *policy_of(const struct aws_wanted *w, enum aws_role role, const char *bucket, const char *region)
 {
 	char *text, prefix[AWS_NAME];
+	char *pull = policy_of_image(role == AWS_WORKER ? w->image : NULL);
+	if (!pull)
+		return NULL;
 	aws_prefix(w->name, prefix);
 	int n = asprintf(&text,
 		"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"s3:"
@@ -19,7 +40,8 @@ static char *policy_of(const struct aws_wanted *w, enum aws_role role, const cha
 		aws_partition(region), bucket, prefix,
 		role == AWS_ORCHESTRATOR
 			? ",{\"Effect\":\"Allow\",\"Action\":\"ec2:DescribeInstances\",\"Resource\":\"*\"}"
-			: "");
+			: pull);
+	free(pull);
 	return n < 0 ? NULL : text;
 }
 

@@ -1,5 +1,7 @@
 #include "fleet/aws_userdata.h"
 
+#include "fleet/aws_ecr.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,16 +26,18 @@ static const char head[] =
 	"field() { # NAME: of the JSON on standard input\n"
 	"	sed -n \"s/.*\\\"$1\\\" *: *\\\"\\([^\\\"]*\\)\\\".*/\\1/p\"\n"
 	"}\n"
-	"fetch() { # KEY SHA256 FILE\n"
+	"signed() { # REGION:SERVICE CURL-OPTION...: a request by the machine's role\n"
 	"	local role keys\n"
 	"	role=$(metadata iam/security-credentials/) || return\n"
 	"	keys=$(metadata \"iam/security-credentials/$role\") || return\n"
-	"	curl -fsS -K - --aws-sigv4 \"aws:amz:$region:s3\" -H 'x-amz-content-sha256: "
-	"UNSIGNED-PAYLOAD' \\\n"
-	"		-o \"$3\" \"$s3/$bucket/$1\" <<-END || return\n"
+	"	curl -fsS -K - --aws-sigv4 \"aws:amz:$1\" \"${@:2}\" <<-END\n"
 	"		user = \"$(field AccessKeyId <<<\"$keys\"):$(field SecretAccessKey <<<\"$keys\")\"\n"
 	"		header = \"X-Amz-Security-Token: $(field Token <<<\"$keys\")\"\n"
 	"	END\n"
+	"}\n"
+	"fetch() { # KEY SHA256 FILE\n"
+	"	signed \"$region:s3\" -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \\\n"
+	"		-o \"$3\" \"$s3/$bucket/$1\" || return\n"
 	"	sha256sum --check --quiet <<<\"$2  $3\"\n"
 	"}\n"
 	"install_docker() {\n"
@@ -114,16 +118,41 @@ static void print_word(FILE *to, const char *text)
 	putc('\'', to);
 }
 
+/* GetAuthorizationToken, which is base64 of AWS:PASSWORD. It holds for twelve hours, and is needed once. */
+static const char login[] =
+	"login() { # REGISTRY REGION URL\n"
+	"	local token\n"
+	"	token=$(signed \"$2:ecr\" -H 'Content-Type: application/x-amz-json-1.1' \\\n"
+	"		-H 'X-Amz-Target: AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken' -d "
+	"'{}' "
+	"\"$3/\" |\n"
+	"		field authorizationToken) && [ -n \"$token\" ] || return\n"
+	"	base64 -d <<<\"$token\" | cut -d: -f2- | docker login -u AWS --password-stdin \"$1\"\n"
+	"}\n";
+
+static bool print_login(FILE *to, const struct aws_ecr *e)
+{
+	char region[64], url[AWS_URL], why[AWS_WHY];
+	if (!aws_endpoint(AWS_ECR, str_copy(region, sizeof region, e->region), url, why))
+		return false;
+	fprintf(to, "%spatiently login " STR_FMT " %s '%s'\n", login, STR_ARG(e->registry), region, url);
+	return true;
+}
+
 /* The image: from the bucket, or else from its registry. */
 static void print_image(FILE *to, const struct aws_object *o, const char *image)
 {
+	struct aws_ecr ecr;
 	if (o) {
 		fprintf(to, "load '%s' '%s'\n", o->key, o->sha256);
 		return;
 	}
+	bool private = aws_ecr_parse(image, &ecr) && print_login(to, &ecr);
 	fputs("patiently docker pull -q ", to);
 	print_word(to, image);
 	putc('\n', to);
+	if (private)
+		fprintf(to, "docker logout " STR_FMT "\n", STR_ARG(ecr.registry));
 }
 
 char *aws_userdata_worker(const struct aws_wanted *w, const char *bucket, const char *region)

@@ -1,5 +1,6 @@
 """A Docker Engine of the test's own (tools/dockerd), and its API, spoken to without Berth's own client."""
 
+import base64
 import contextlib
 import http.client
 import io
@@ -119,12 +120,13 @@ class Engine:
             os.close(terminal)
             return process.wait(START_PATIENCE), output.decode()
 
-    def push(self, image, name):
+    def push(self, image, name, login=None):
         """An image of the engine goes to a registry under this name, and is not on the engine any more."""
         repository, _, tag = name.rpartition(":")
         self.post(f"/images/{image}/tag?repo={repository}&tag={tag}")
         connection = UnixConnection(f"{self.path}/docker.sock")
-        connection.request("POST", f"/images/{repository}/push?tag={tag}", headers={"X-Registry-Auth": "e30="})
+        connection.request("POST", f"/images/{repository}/push?tag={tag}", headers={
+            "X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(login or {}).encode()).decode()})
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()

@@ -4,6 +4,8 @@ machine's role may, and S3, until the front answers with what the containers say
 import json
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -12,6 +14,9 @@ from berth import Program, wait_until
 from engine import Engine
 
 PATIENCE = 300
+ECR = f"123456789012.dkr.ecr.{aws.REGION}.amazonaws.com"
+LOGIN = {"username": "AWS", "password": "123456789012-auth-token"}  # that moto gives
+HTPASSWD = "AWS:$2b$04$WlnLPMuobQfSalv3.lrNzeF0IF6RHDbPSQ6.REQuTMU.F8Hh2hBfu\n"
 
 pytestmark = pytest.mark.skipif(os.environ.get("BERTH_TESTS") != "all", reason="takes minutes: BERTH_TESTS=all, make test-rest")
 
@@ -23,12 +28,17 @@ def engine():
         it.stop()
         pytest.skip(it.trouble)
     yield it
-    for one in it.get("/containers/json?all=true"):  # or their files would be in use
-        it.request("DELETE", f"/containers/{one['Id']}?force=true")
     it.stop()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
+def no_containers_are_left(engine):
+    yield
+    for one in engine.get("/containers/json?all=true"):  # or their files would be in use
+        engine.request("DELETE", f"/containers/{one['Id']}?force=true")
+
+
+@pytest.fixture(scope="module")
 def namespace(engine):
     with open(os.path.join(engine.path, "netns"), encoding="utf-8") as file:
         it = aws.Namespace(file.read().strip())
@@ -39,7 +49,7 @@ def namespace(engine):
 class Machine:
     """Runs an instance's script as the instance would, its files in a directory of the test's."""
 
-    def __init__(self, cluster, instance, engine, namespace, directory):
+    def __init__(self, cluster, instance, engine, namespace, directory, registry=None):
         self.namespace = namespace
         directory.mkdir()
         for ip in (instance["PrivateIpAddress"], instance["PublicIpAddress"]):
@@ -54,6 +64,8 @@ class Machine:
         script = script.replace(f"TMPDIR={directory}", "TMPDIR=").replace(f"--config {directory}", "--config ")
         # Here the metadata service has port 80 of an address of this machine, so the front takes but one.
         script = script.replace('"[::]:80"', f'"{instance["PublicIpAddress"]}:80"')
+        if registry:
+            script = script.replace(ECR, registry)
         (directory / "script").write_text(script)
         self.program = Program(*namespace.command("bash", directory / "script"), env=engine.env, cwd=directory)
 
@@ -69,7 +81,7 @@ def keys_of_role(cloud, cluster, role):
     policy = cloud.call("iam", "get_role_policy", RoleName=f"berth-{cluster.name}-{aws.REGION}-{role}", PolicyName="berth")
     trust = {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}]}
-    name = f"machine-{role}"
+    name = f"machine-{cluster.name}-{role}"
     arn = cloud.call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     cloud.call("iam", "put_role_policy", RoleName=name, PolicyName="it", PolicyDocument=json.dumps(policy["PolicyDocument"]))
     keys = cloud.call("sts", "assume_role", RoleArn=arn, RoleSessionName="machine")["Credentials"]
@@ -102,3 +114,44 @@ def test_scripts_start_a_fleet(cloud, engine, namespace, environment, tmp_path):
         assert settings["Config"]["User"] == "65532:65532"
     service.stop()
     proxy.stop()
+
+
+@pytest.fixture
+def registry(engine, tmp_path, started):
+    """The address of a registry that lets in nobody but those whom ECR's tokens are for."""
+    if not shutil.which("docker-registry"):
+        pytest.skip("docker-registry is missing (tools/setup --for test)")
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
+    (tmp_path / "registry.yml").write_text(json.dumps({
+        "version": 0.1, "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": "127.0.0.1:0"}, "auth": {"htpasswd": {"realm": "ecr", "path": str(tmp_path / "htpasswd")}}}))
+    server = engine.program("docker-registry", "serve", tmp_path / "registry.yml")
+    started.append(server)
+    server.start()
+    return server.wait_for(r"listening on (127\.0\.0\.1:\d+)")[1]
+
+
+def test_an_image_of_a_private_registry_is_pulled_with_the_role_of_the_machine(cloud, engine, namespace, environment, registry,
+                                                                               started, tmp_path):
+    (tmp_path / "wait.c").write_text("#include <unistd.h>\nint main(void) { for (;;) pause(); }\n")
+    subprocess.run(["gcc", "-static", "-o", tmp_path / "wait", tmp_path / "wait.c"], check=True)
+    engine.build("example.test/waits:1", {"wait": ((tmp_path / "wait").read_bytes(), 0o755)},
+                 'FROM scratch\nCOPY wait /wait\nCMD ["/wait"]\n')
+    engine.push("example.test/waits:1", f"{registry}/team/waits:7", LOGIN)
+    assert engine.request("POST", f"/images/create?fromImage={registry}/team/waits&tag=7")[0] >= 400  # not without a login
+
+    proxy = aws.Proxy(cloud, namespace)
+    started.append(proxy)
+    operator = aws.Operator(cloud, "private", tmp_path, environment, proxy.endpoint, image=f"{ECR}/team/waits:7")
+    process = operator.start_up("--workers", 1, namespace=namespace)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, out + err
+    (worker,) = operator.cluster.workers()
+    policy = cloud.call("iam", "get_role_policy", RoleName=f"berth-private-{aws.REGION}-worker", PolicyName="berth")
+    assert {"Effect": "Allow", "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "Resource": f"arn:aws:ecr:{aws.REGION}:123456789012:repository/team/waits"} in policy["PolicyDocument"]["Statement"]
+
+    service = aws.Metadata(keys_of_role(cloud, operator.cluster, "worker"), namespace, 80)
+    started.append(service)
+    Machine(operator.cluster, worker, engine, namespace, tmp_path / "worker", registry).start()
+    assert {one["Image"] for one in engine.get("/containers/json")} == {f"{registry}/team/waits:7"}

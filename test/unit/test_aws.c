@@ -1,6 +1,7 @@
 /* Parts of the AWS fleet that need no AWS: what answers mean, names, plans, networks. */
 #include "cli/aws_cli.h"
 #include "fleet/aws_deploy.h"
+#include "fleet/aws_ecr.h"
 #include "unit.h"
 
 #include <stdlib.h>
@@ -125,6 +126,29 @@ static void test_names(void **state)
 	assert_true(strlen(name) <= 64); /* what IAM takes */
 	aws_bucket_name("123456789012345678901234567890", "ap-southeast-2", "123456789012", name);
 	assert_true(strlen(name) <= 63); /* what S3 takes */
+}
+
+static void test_private_registries(void **state)
+{
+	static const char *const others[] = { "example.org/own", "own:7", "",
+		"12345678901.dkr.ecr.eu-west-1.amazonaws.com/own",
+		"a23456789012.dkr.ecr.eu-west-1.amazonaws.com/own",
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/:7",
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com.example.org/own",
+		"123456789012.dkr.ecr.$(id).amazonaws.com/own", "123456789012.dkr.ecr..amazonaws.com/own",
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/\",\"Action\":\"*" };
+	struct aws_ecr e;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(aws_ecr_parse(others[i], &e));
+	assert_true(aws_ecr_parse("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/model:7", &e));
+	assert_str(e.registry, "123456789012.dkr.ecr.eu-west-1.amazonaws.com");
+	assert_str(e.account, "123456789012");
+	assert_str(e.region, "eu-west-1");
+	assert_str(e.repository, "team/model");
+	assert_true(aws_ecr_parse("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/m@sha256:00ff", &e));
+	assert_str(e.region, "cn-north-1");
+	assert_str(e.repository, "m");
 }
 
 static void test_networks(void **state)
@@ -303,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_a_lost_answer_is_unsure),
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_private_registries),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_completeness),
 		cmocka_unit_test(test_plan_of_a_new_fleet),
