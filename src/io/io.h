@@ -68,8 +68,8 @@ struct io_stream_ops {
 	/* io_connect has succeeded. Its failure is an on_error. NULL for streams that were accepted. */
 	void (*on_connect)(struct io_stream *s);
 	/* Where the owner wants the next bytes, and at most how many, so that they need not be copied there;
-	 * NULL: in the loop's buffer. on_recv follows with the bytes, in either: a shell may not ask. NULL for
-	 * owners that never want them. */
+	 * NULL: in the loop's buffer. on_recv follows with the bytes, in either: a shell may not ask. NULL
+	 * for owners that never want them. */
 	char *(*room)(struct io_stream *s, size_t *ret_bytes);
 };
 
