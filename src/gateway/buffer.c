@@ -45,6 +45,13 @@ static void drop_window(struct buffer *b)
 	b->loading = false;
 }
 
+static void close_spool(struct buffer *b)
+{
+	io_spool_close(b->io, b->spool);
+	b->spool = NULL;
+	b->budget->spool_files--;
+}
+
 void buffer_finish(struct buffer *b)
 {
 	while (b->first)
@@ -53,11 +60,10 @@ void buffer_finish(struct buffer *b)
 	if (b->spool) {
 		b->budget->spool_used -= b->size - b->file_start;
 		b->budget->memory_used -= b->size - b->written;
-		io_spool_close(b->io, b->spool);
+		close_spool(b);
 	}
 	free(b->tail);
 	b->tail = NULL;
-	b->spool = NULL;
 }
 
 static int refuse(struct buffer *b, int err)
@@ -160,17 +166,26 @@ static int write_copy(struct buffer *b, const char *bytes, size_t n)
 	return r;
 }
 
+static bool open_spool(struct buffer *b)
+{
+	struct budget *all = b->budget;
+	if (all->spool_files_max && all->spool_files >= all->spool_files_max)
+		return false;
+	b->spool = io_spool_open(b->io, b);
+	b->file_start = b->size;
+	all->spool_files += b->spool != NULL;
+	return b->spool;
+}
+
 static int append_file(struct buffer *b, const char *bytes, size_t n)
 {
 	if (!b->must_take && b->budget->spool_used + n > b->budget->spool_max)
 		return refuse(b, -ENOSPC);
 	if (!b->must_take && b->budget->memory_used + n > b->budget->memory_max)
 		return refuse(b, -ENOMEM);
-	if (!b->spool) {
-		b->spool = io_spool_open(b->io, b);
-		b->file_start = b->size;
-	}
-	int r = !b->spool ? -ENOMEM : b->writing ? keep_tail(b, bytes, n) : write_copy(b, bytes, n);
+	if (!b->spool && !open_spool(b))
+		return refuse(b, -ENFILE);
+	int r = b->writing ? keep_tail(b, bytes, n) : write_copy(b, bytes, n);
 	if (r < 0)
 		return refuse(b, r);
 	b->size += n;
@@ -289,8 +304,7 @@ static void leave_file(struct buffer *b)
 {
 	b->budget->spool_used -= b->size - b->file_start;
 	drop_window(b);
-	io_spool_close(b->io, b->spool);
-	b->spool = NULL;
+	close_spool(b);
 	b->mem_end = b->size;
 }
 

@@ -3,7 +3,8 @@
  * Bytes are appended at the end and read by offset; buffer_consume gives up what lies before an offset, so
  * that a reader that never goes back keeps little, and one that may (a request that is retried) keeps all.
  * Owns:   its memory and its spool file.
- * Errors: -ENOMEM at the reactor's memory limit, -ENOSPC at its spool limit or when the disk is full, -EIO.
+ * Errors: -ENOMEM at the reactor's memory limit, -ENOSPC at its spool limit or when the disk is full, -ENFILE
+ *         when there is no descriptor for another file, -EIO.
  *
  *          base            mem_end                written       size
  *   given up │    memory      │   spool file, window  │  under way  │
@@ -18,7 +19,8 @@
 struct budget {
 	uint64_t memory_used, memory_max;
 	uint64_t spool_used, spool_max;
-	uint64_t refused; /* times that a limit was met */
+	uint32_t spool_files, spool_files_max; /* that are open, and may be; 0: no limit */
+	uint64_t refused;                      /* times that a limit was met */
 };
 
 struct segment;

@@ -47,7 +47,8 @@ void client_accept(struct front *f, struct io_listener *l, const struct io_addr 
 {
 	struct reactor *r = f->reactor;
 	uint32_t limit = reactor_client_limit(r);
-	bool is_told = f->admin || r->clients.len < limit + REFUSED_CLIENTS;
+	bool is_told = f->admin ? r->operators.len < reactor_operator_places(r)
+				: r->clients.len < limit + reactor_refused_places(r);
 	struct client *c = is_told ? objpool_get(&r->client_pool) : NULL;
 	if (!c) {
 		r->metrics.refused_connections++;
@@ -66,13 +67,14 @@ void client_accept(struct front *f, struct io_listener *l, const struct io_addr 
 		objpool_put(&r->client_pool, c);
 		return;
 	}
-	list_push_back(&r->clients, &c->node);
+	list_push_back(c->admin ? &r->operators : &r->clients, &c->node);
+	reactor_share_files(r);
 	r->metrics.connections++;
 	if (over_own)
 		refuse_connection(c, PROBLEM_CLIENT_LIMIT,
 			"as many connections of this address are open as limits.connections_per_address "
 			"allows");
-	else if (r->clients.len > limit && !f->admin)
+	else if (!f->admin && r->clients.len > limit)
 		refuse_connection(c, PROBLEM_OVERLOADED,
 			"as many connections are open as limits.connections, or the process's limit of open "
 			"files, allows");
@@ -135,7 +137,8 @@ static void bury(struct client *c, bool reset)
 	c->phase = CLIENT_DEAD;
 	if (c->counted)
 		peers_remove(&r->peers, c->ip);
-	list_remove(&r->clients, &c->node);
+	list_remove(c->admin ? &r->operators : &r->clients, &c->node);
+	reactor_share_files(r);
 	list_push_back(&r->dead_clients, &c->node);
 	if (c->exchange)
 		exchange_leave(c->exchange);

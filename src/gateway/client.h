@@ -41,7 +41,7 @@ struct early {
 struct client {
 	struct io_stream stream;
 	struct io_timer timer;
-	struct list_node node;     /* on reactor->clients, or in the graveyard */
+	struct list_node node;     /* on reactor->clients or ->operators, or in the graveyard */
 	struct reactor *reactor;   /* borrowed: the owner */
 	struct exchange *exchange; /* borrowed; from its head until its answer is whole */
 	struct watch *watch;       /* borrowed; while it waits for something about a job */

@@ -344,7 +344,8 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 		}
 		if (payload.len && exchange_receive(ex, payload) < 0) {
 			exchange_problem(ex, PROBLEM_OVERLOADED,
-				"the body cannot be kept (limits.memory, limits.spool, or the disk is full)");
+				"the body cannot be kept (limits.memory, limits.spool, the limit of open "
+				"files, or the disk is full)");
 			return n;
 		}
 	}

@@ -148,9 +148,9 @@ static void empty_graveyards(struct reactor *r)
 		client_free(CONTAINER_OF(n, struct client, node));
 }
 
-static bool still_sending(const struct reactor *r)
+static bool any_sends(const struct list *clients)
 {
-	list_for_each (n, &r->clients) {
+	list_for_each (n, clients) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
 		if (c->out || c->phase == CLIENT_LINGERING)
 			return true;
@@ -222,7 +222,8 @@ static void on_turn_end(struct io *io)
 		remove_leaving(r);
 	flush_logs(r);
 	plan_polling(r);
-	if (r->draining && r->exchange_pool.used == 0 && r->jobs.count == 0 && !still_sending(r))
+	if (r->draining && r->exchange_pool.used == 0 && r->jobs.count == 0 && !any_sends(&r->clients) &&
+		!any_sends(&r->operators))
 		io_stop(io);
 }
 
@@ -265,16 +266,50 @@ static int open_front(struct reactor *r, const struct io_addr *addr, int fd, boo
 	return err;
 }
 
-uint32_t reactor_client_limit(const struct reactor *r)
+static uint32_t places(const struct reactor *r, uint32_t most)
 {
-	uint32_t most = r->settings->max_connections, files = r->io->max_files;
-	uint64_t kept = FILES_KEPT + files / 16;
-	if (files == 0)
-		return most;
+	uint32_t files = r->io->max_files;
+	return files && files / 16 < most ? files / 16 : most;
+}
+
+uint32_t reactor_refused_places(const struct reactor *r)
+{
+	return places(r, REFUSED_CLIENTS);
+}
+
+uint32_t reactor_operator_places(const struct reactor *r)
+{
+	return places(r, ADMIN_CLIENTS);
+}
+
+/* Descriptors that clients and spool files share. */
+static uint32_t shared_files(const struct reactor *r)
+{
+	uint32_t files = r->io->max_files;
+	uint64_t kept = FILES_KEPT + reactor_refused_places(r) + reactor_operator_places(r);
 	for (uint32_t i = 0; i < r->n_routes; i++)
 		kept += pool_slots(&r->routes[i]->pool);
-	uint64_t left = files > kept ? files - kept : 1;
-	return left < most ? (uint32_t)left : most;
+	return files > kept ? (uint32_t)(files - kept) : 0;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+void reactor_share_files(struct reactor *r)
+{
+	uint32_t files = r->io->max_files, shared = shared_files(r);
+	uint32_t left = shared > r->clients.len ? shared - r->clients.len : 0;
+	r->budget.spool_files_max = files ? larger(left, larger(files / 16, 1)) : 0;
+}
+
+uint32_t reactor_client_limit(const struct reactor *r)
+{
+	uint32_t most = r->settings->max_connections, files = r->io->max_files, shared = shared_files(r);
+	uint32_t spools = larger(r->budget.spool_files, files / 16);
+	uint32_t left = shared > spools ? shared - spools : 1;
+	return files && left < most ? left : most;
 }
 
 void reactor_set_limits(struct reactor *r, const struct settings *s)
@@ -293,6 +328,7 @@ static int parts_create(struct reactor *r)
 	io_random(r->io, &seed, sizeof seed);
 	rand_seed(&r->rand, seed);
 	list_init(&r->clients);
+	list_init(&r->operators);
 	list_init(&r->dead_clients);
 	list_init(&r->dead_exchanges);
 	json_init(&r->json);
@@ -381,7 +417,7 @@ void reactor_drain(struct reactor *r)
 	}
 	list_for_each_safe (n, &r->clients) {
 		struct client *c = CONTAINER_OF(n, struct client, node);
-		if (c->phase == CLIENT_IDLE && !c->admin)
+		if (c->phase == CLIENT_IDLE)
 			client_close(c);
 	}
 	jobs_leave_queue(&r->jobs);
@@ -420,7 +456,7 @@ void reactor_destroy(struct reactor *r)
 	r->status_file = NULL;
 	for (uint32_t i = 0; i < r->n_fronts; i++)
 		io_unlisten(r->io, &r->fronts[i].listener);
-	while ((n = list_first(&r->clients)))
+	while ((n = list_first(&r->clients)) || (n = list_first(&r->operators)))
 		client_close(CONTAINER_OF(n, struct client, node));
 	jobs_close(&r->jobs);
 	jobs_finish(&r->jobs); /* while their exchanges are there to be told */

@@ -56,7 +56,8 @@ struct reactor {
 	uint32_t n_routes;
 	uint32_t n_leaving; /* backends that go once they are at rest */
 	struct objpool client_pool, exchange_pool, job_pool;
-	struct list clients;      /* all that are connected */
+	struct list clients;      /* all that are connected to a front */
+	struct list operators;    /* all that are connected to the admin listener */
 	struct list dead_clients; /* graveyard, emptied at the end of the turn */
 	struct list dead_exchanges;
 	struct watch *dead_watches; /* likewise; linked by next */
@@ -105,8 +106,18 @@ enum {
 };
 
 /* How many clients may be connected: limits.connections, or fewer where the process may not open as many
- * files, of which the slots' connections and some spool files and stores need theirs. */
+ * files: slots, operators, refusals, spool files and the process itself need theirs. */
 uint32_t reactor_client_limit(const struct reactor *r);
+
+/* A client has come or gone: the spool files may have what is left of the descriptors, and some in any case.
+ */
+void reactor_share_files(struct reactor *r);
+
+/* How many connections past that are told so; how many operators there may be. Places of their own: neither a
+ * full house of clients nor one of operators locks the others out. Fewer than usual where few files may be
+ * open. */
+uint32_t reactor_refused_places(const struct reactor *r);
+uint32_t reactor_operator_places(const struct reactor *r);
 
 /* How many clients and exchanges there may be, and how long a client may take nothing. */
 void reactor_set_limits(struct reactor *r, const struct settings *s);

@@ -4,13 +4,12 @@ import contextlib
 import json
 import pathlib
 import re
-import resource
 import select
 import threading
 
 import pytest
 
-from berth import Berth, wait_until
+from berth import Berth, request, wait_until
 from containers import Background, RawClient, connect, echo, end, gateway, raw, reply, scripted, when  # noqa: F401
 
 HOST = "Host: h\r\n"
@@ -317,19 +316,54 @@ def test_limits_head_has_a_largest_value(run):
 # ---- descriptors ----
 
 
+def start_with_files(berth, n):
+    """With a limit of n open files, which it cannot raise."""
+    berth.command = ["prlimit", f"--nofile={n}:{n}", *berth.command]
+    berth.start().wait_for_slots(1)
+
+
+@pytest.mark.parametrize("limits", [{"files": 128}, {"files": 1024}, {"files": 1024, "connections": 20}])
+def test_a_full_house_does_not_lock_the_operator_out(started, environment, scripted, tmp_path, limits):
+    """With every client's place taken, and every spool file that there may be, the admin listener answers, and drains."""
+    container = scripted().always(lambda exchange: (LONG if exchange.request.method == "GET" else echo)(exchange))
+    berth = Berth("serve", cwd=tmp_path, env=environment).containers(container).flag("limits-body-memory", "4KiB")
+    berth.flag("limits-connections", limits.get("connections")).flag("drain-timeout", "100ms")
+    started.append(berth)
+    start_with_files(berth, limits["files"])
+    held = []
+    for i in range(limits["files"]):
+        client = RawClient(berth.address, receive_buffer=4096)
+        held.append(client)
+        with contextlib.suppress(ConnectionError):
+            if i % 2:
+                client.request("GET", "/")
+            else:
+                client.send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: 20000\r\n\r\n").send(bytes(10_000))
+    wait_until(lambda: metric(berth, "berth_connections_refused_total") > 0, "a full house")
+    operators = [connect(berth.admin) for _ in range(4)]
+    answer = request(berth.admin, "PUT", "/containers/container1", b'{"draining": true}', {"Content-Type": "application/json"})
+    assert (answer.status, berth.pool()["containers"][0]["status"]) == (200, "draining")
+    assert "cannot accept connections" not in berth.output
+    for one in (*operators, *held):
+        one.close()
+    end(berth)
+
+
+def test_operators_do_not_lock_clients_out(gateway, scripted):
+    berth = gateway(scripted(), limits_connections=1)
+    crowd = [connect(berth.admin) for _ in range(300)]
+    assert berth.post("/", b"x").body == b"x"
+    for one in crowd:
+        one.close()
+    wait_until(berth.pool)
+
+
 def test_descriptors_run_out(started, environment, scripted, tmp_path):
     """Clients take no descriptor that a slot needs: those past the room are told so, or wait to be accepted."""
     container = scripted()
     berth = Berth("serve", cwd=tmp_path, env=environment).containers(container)
     started.append(berth)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard[1]), hard[1]))
-    berth.command = ["prlimit", "--nofile=256:256", *berth.command]
-    try:
-        berth.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, hard)
-    berth.wait_for_slots(1)
+    start_with_files(berth, 256)
     crowd = [connect(berth.address) for _ in range(400)]
     wait_until(lambda: metric(berth, "berth_connections_refused_total") > 0, "refusals")
     for _ in range(3):
