@@ -230,32 +230,45 @@ ATTACKS = {
 ATTACKERS = 4000
 
 
+def beside_attack(cable, target, asked, options, name, seconds):
+    """What the clients of `asked` find while `target` is attacked; how many of the attackers' connections stood at least, and how
+    many of their requests still waited for a container, which are before the clients' own."""
+    path, *options = options
+    attacker = started.start(*cable.enter, "slowhttptest", "-c", ATTACKERS, "-r", 2000, "-l", 120, *options, "-u",
+                             f"http://{target.fronts[1]}{path}", stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    stood = wait_for_connections(target, ATTACKERS, 40)
+    waiting = target.pool()["queue"]["length"]
+    found = Asker(asked.address, name, 4, seconds).findings()
+    stood = min(stood, connections(target))
+    started.kill(attacker)
+    return found, stood, waiting
+
+
 def slow_loris(directory, seconds, _seed):
-    """slowhttptest with 4,000 connections over a cable of its own: the p99 of others beside it, and without it."""
+    """slowhttptest with 4,000 connections over a cable of its own: the p99 of others beside it, without it, and while it goes to
+    another Berth: what is left then is what the attackers' own work takes from a machine of few cores."""
     cable = Worker(9)
-    containers = [Container(Machine(), directory / f"record{i}") for i in range(2)]
-    berth = serve(containers, listen=f"127.0.0.1:0,{cable.gateway}:0", client_timeouts_head="2m", client_timeouts_send="2m")
+    containers = [Container(Machine(), directory / f"record{i}") for i in range(4)]
+    berth, other = (serve(containers[i:i + 2], listen=f"127.0.0.1:0,{cable.gateway}:0", client_timeouts_head="2m",
+                          client_timeouts_send="2m") for i in (0, 2))
     rows = []
-    before = Asker(berth.address, "before", 4, seconds).findings()
-    for attack, (path, *options) in ATTACKS.items():
+    alone = Asker(berth.address, "alone", 4, seconds).findings()
+    for attack, options in ATTACKS.items():
         row = tally.Row(f"slow-loris: {attack}")
-        attacker = started.start(*cable.enter, "slowhttptest", "-c", ATTACKERS, "-r", 1000, "-l", 120, *options, "-u",
-                                 f"http://{berth.fronts[1]}{path}", stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-                                 cwd=directory)
-        stood = wait_for_connections(berth, ATTACKERS, 25)
-        beside = Asker(berth.address, attack[5:], 4, seconds).findings()
-        stood = min(stood, connections(berth))
-        started.kill(attacker)
-        after = Asker(berth.address, "after-" + attack[5:], 4, seconds).findings()
+        elsewhere, _, _ = beside_attack(cable, other, berth, options, f"elsewhere-{attack[5:]}", seconds)
+        beside, stood, waiting = beside_attack(cable, berth, berth, options, attack[5:], seconds)
         row.add_asked(beside)
-        row.add_asked(after)
-        without_ms, beside_ms = (before["p99_s"] + after["p99_s"]) / 2 * 1000, beside["p99_s"] * 1000
-        row.notes.append(f"{stood} connections; others' p99 {beside_ms:.1f} ms beside them, {without_ms:.1f} ms without (mean of "
-                         f"before and after): × {beside_ms / without_ms:.2f}")
-        before = after
+        row.add_asked(elsewhere)
+        here_ms, there_ms, alone_ms = (found["p99_s"] * 1000 for found in (beside, elsewhere, alone))
+        row.notes.append(f"{stood} connections; others' p99 {here_ms:.1f} ms beside them, {there_ms:.1f} ms while another Berth has "
+                         f"them: × {here_ms / there_ms:.2f}; {alone_ms:.1f} ms without any: × {here_ms / alone_ms:.2f}")
+        if waiting:
+            row.notes.append(f"{waiting} of the attackers' requests were still before the others in the queue: the machine is too busy "
+                             "to tell what the attack costs")
         row.slots_missing = missing_slots(berth)
         rows.append(row.judge())
-    finish(rows[-1], berth, containers)
+    for one, its in ((other, containers[2:]), (berth, containers[:2])):
+        finish(rows[-1], one, its)
     end(containers)
     started.kill(cable.holder)
     return rows

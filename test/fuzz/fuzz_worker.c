@@ -15,7 +15,6 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -35,7 +34,7 @@ struct party {
 	struct wire_end *end; /* borrowed; NULL: no connection */
 	bool stands;
 	bool asked_for_heads; /* which answers have bodies is not looked at then */
-	char *heard;          /* owned */
+	char *heard;          /* borrowed: HEARD_MAX bytes, static */
 	size_t n_heard;
 };
 
@@ -210,6 +209,7 @@ static void pass(struct scene *w, uint64_t us)
 
 static void begin(struct scene *w, uint8_t bits, uint8_t pieces)
 {
+	static char heard[CLIENTS][HEARD_MAX];
 	struct why why;
 	struct io_addr *listen = &w->options.listen[0];
 	choose_model(w, bits);
@@ -235,10 +235,8 @@ static void begin(struct scene *w, uint8_t bits, uint8_t pieces)
 		.reset_drops_ppm = pieces & 16 ? 500000 : 0,
 	};
 	CHECK(worker_init(&w->worker, &w->sim->io, &w->options, &w->model, &why));
-	for (int i = 0; i < CLIENTS; i++) {
-		w->clients[i] = (struct party){ .scene = w, .heard = malloc(HEARD_MAX) };
-		CHECK(w->clients[i].heard);
-	}
+	for (int i = 0; i < CLIENTS; i++)
+		w->clients[i] = (struct party){ .scene = w, .heard = heard[i] };
 }
 
 /* A client that is not there comes first. */
@@ -331,10 +329,8 @@ static void take_step(struct scene *w, enum step step, unsigned arg, struct str 
 
 static void end(struct scene *w)
 {
-	for (int i = 0; i < CLIENTS; i++) {
+	for (int i = 0; i < CLIENTS; i++)
 		hang_up(&w->clients[i], false);
-		free(w->clients[i].heard);
-	}
 	do { /* what is still on its way may begin a run */
 		end_run(w);
 		pass(w, UINT64_C(120) * SECOND);
