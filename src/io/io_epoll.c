@@ -98,7 +98,7 @@ static inline void cpu_pause(void)
 
 static void *tagged(void *p, uintptr_t tag)
 {
-	return (char *)p + tag;
+	return (void *)((uintptr_t)p + tag); /* p may be NULL */
 }
 
 static int ctl(struct io_epoll *e, int op, int fd, uint32_t events, void *ptr, uintptr_t tag)
