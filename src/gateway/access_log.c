@@ -104,10 +104,17 @@ static struct str wall_time(uint64_t wall_us, char text[40])
 	return (struct str){ text, n };
 }
 
-/* The request line as the container gets it, without the version. */
+/* As the container gets it; empty when it is not in memory. */
+static struct str request_head(const struct exchange *ex)
+{
+	const struct request *q = ex->request;
+	return q ? (struct str){ q->text, q->head_bytes } : STR("");
+}
+
+/* Of the request line, without the version. */
 static struct str request_target(const struct exchange *ex)
 {
-	struct str line = { ex->request, ex->head_bytes };
+	struct str line = request_head(ex);
 	line = str_cut(&line, '\r');
 	(void)str_cut(&line, ' ');
 	return str_cut(&line, ' ');
@@ -115,7 +122,7 @@ static struct str request_target(const struct exchange *ex)
 
 static struct str request_method(const struct exchange *ex)
 {
-	struct str line = { ex->request, ex->head_bytes };
+	struct str line = request_head(ex);
 	return str_cut(&line, ' ');
 }
 
@@ -148,7 +155,7 @@ void access_log_write(struct access_log *log, const struct exchange *ex, const c
 	json_key(j, "status");
 	json_u64(j, ex->status);
 	json_key(j, "bytes");
-	json_u64(j, ex->answer_bytes);
+	json_u64(j, ex->request ? ex->request->answer_bytes : 0);
 	json_key(j, "attempts");
 	json_u64(j, t->attempts);
 	key_ms(j, "queue_ms",

@@ -83,11 +83,12 @@ static struct iovec slice(const char *p, size_t n)
 
 void exchange_drop_held(struct exchange *ex)
 {
-	if (ex->held) {
-		reactor_of(ex)->budget.memory_used -= ex->held->cap;
-		free(ex->held);
+	struct held *h = ex->request->held;
+	if (h) {
+		reactor_of(ex)->budget.memory_used -= h->cap;
+		free(h);
 	}
-	ex->held = NULL;
+	ex->request->held = NULL;
 	ex->holding = false;
 }
 
@@ -95,18 +96,19 @@ void exchange_drop_held(struct exchange *ex)
 static bool hold(struct exchange *ex, const struct iovec *iov, int n)
 {
 	struct budget *budget = &reactor_of(ex)->budget;
-	size_t have = ex->held ? ex->held->len : 0, more = 0;
+	struct held *h = ex->request->held;
+	size_t have = h ? h->len : 0, more = 0;
 	for (int i = 0; i < n; i++)
 		more += iov[i].iov_len;
 	if (have + more > (size_t)ex->route->settings->retry_buffer_bytes + HEAD_ALLOWANCE ||
 		budget->memory_used + more > budget->memory_max)
 		return false;
-	struct held *h = realloc(ex->held, sizeof *h + have + more);
+	h = realloc(h, sizeof *h + have + more);
 	if (!h)
 		return false;
 	budget->memory_used += more;
 	h->len = h->cap = have + more;
-	ex->held = h;
+	ex->request->held = h;
 	for (int i = 0; i < n; i++) {
 		memcpy(h->bytes + have, iov[i].iov_base, iov[i].iov_len);
 		have += iov[i].iov_len;
@@ -120,14 +122,15 @@ static bool hold(struct exchange *ex, const struct iovec *iov, int n)
 static bool pass_on(struct exchange *ex, const struct iovec *iov, int n, bool end)
 {
 	struct client *c = ex->client;
-	if (n == 0 && !(end && ex->held))
+	const struct held *held = ex->request->held;
+	if (n == 0 && !(end && held))
 		return true;
 	if (ex->holding && !end && hold(ex, iov, n))
 		return true;
 	ex->answering = true;
 	ex->holding = false;
-	if (ex->held) {
-		struct iovec first = slice(ex->held->bytes, ex->held->len);
+	if (held) {
+		struct iovec first = slice(held->bytes, held->len);
 		if (!client_send(
 			    c, &first, 1)) /* which has buried the exchange, and its held bytes go with it */
 			return false;
@@ -188,7 +191,7 @@ static void answer_client(struct exchange *ex, const struct answer_part *part)
 		const char *tail = part->body_bytes ? (part->end ? "\r\n0\r\n\r\n" : "\r\n") : "0\r\n\r\n";
 		iov[n++] = slice(tail, strlen(tail));
 	}
-	ex->answer_bytes += part->body_bytes;
+	ex->request->answer_bytes += part->body_bytes;
 	if (!pass_on(ex, iov, n, part->end))
 		return;
 	if (part->end)
@@ -268,7 +271,7 @@ static int keep_result(struct exchange *ex, const struct answer_part *part)
 	}
 	for (int i = 0; i < part->n_body && err == 0; i++)
 		err = job_answer_body(ex->job, part->body[i].iov_base, part->body[i].iov_len);
-	ex->answer_bytes += part->body_bytes;
+	ex->request->answer_bytes += part->body_bytes;
 	return err;
 }
 

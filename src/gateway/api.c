@@ -55,8 +55,8 @@ void api_submit(struct client *c)
 	}
 	w->applied = ex->respond_async;
 	w->then_events = ex->wants_events;
-	if (ex->key) {
-		w->deadline_us = ex->wait_until_us;
+	if (ex->request->key) {
+		w->deadline_us = ex->request->wait_until_us;
 		w->kind = WATCH_KEY;
 		watch_key(w);
 		return;
@@ -67,7 +67,7 @@ void api_submit(struct client *c)
 void api_wait_is_over(struct client *c)
 {
 	struct exchange *ex = c->exchange;
-	ex->wait_until_us = 0;
+	ex->request->wait_until_us = 0;
 	api_submit(c);
 }
 

@@ -525,11 +525,11 @@ void client_watch_wait(struct client *c)
 {
 	const struct exchange *ex = c->exchange;
 	uint64_t due_us = ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us;
-	uint64_t beat_us = c->reactor->io->now_us + (uint64_t)ex->heartbeat_s * 1000000;
-	if (ex->heartbeat_s && beat_us < due_us)
+	uint64_t beat_us = c->reactor->io->now_us + (uint64_t)ex->request->heartbeat_s * 1000000;
+	if (ex->request->heartbeat_s && beat_us < due_us)
 		due_us = beat_us;
-	if (ex->wait_until_us && ex->wait_until_us < due_us)
-		due_us = ex->wait_until_us;
+	if (ex->request->wait_until_us && ex->request->wait_until_us < due_us)
+		due_us = ex->request->wait_until_us;
 	io_timer_set(c->reactor->io, &c->timer, due_us);
 }
 
@@ -555,8 +555,10 @@ static void waited(struct client *c)
 	}
 	if (c->watch)
 		watch_timer(c->watch);
-	bool has_answer = ex && (ex->answering || ex->held); /* its head is here: it is passed on after all */
-	if (ex && ex->wait_until_us && c->reactor->io->now_us >= ex->wait_until_us && !has_answer) {
+	bool has_answer =
+		ex && (ex->answering || ex->request->held); /* its head is here: it is passed on after all */
+	if (ex && ex->request->wait_until_us && c->reactor->io->now_us >= ex->request->wait_until_us &&
+		!has_answer) {
 		api_wait_is_over(c);
 		return;
 	}
@@ -566,7 +568,7 @@ static void waited(struct client *c)
 		exchange_problem(ex, PROBLEM_QUEUE_TIMEOUT, "no container became free within queue.max_wait");
 		return;
 	}
-	if (ex->heartbeat_s)
+	if (ex->request->heartbeat_s)
 		exchange_beat(ex);
 	if (c->phase == CLIENT_WAITING && !c->out)
 		client_watch_wait(c);

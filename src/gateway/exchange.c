@@ -4,10 +4,8 @@
 #include "gateway/access_log.h"
 #include "gateway/backend.h"
 #include "gateway/client.h"
-#include "gateway/fingerprint.h"
 #include "gateway/job.h"
 #include "gateway/reactor.h"
-#include "http/write.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,179 +13,13 @@
 #include <string.h>
 
 enum {
-	SMALL_BODY = 64 * 1024, /* a body up to this length stands behind its head, in one piece */
-	END_BYTES = 64,         /* "Content-Length: …" and the empty line */
 	RETRY_AFTER_UNKNOWN_S = 5,
 	RETRY_AFTER_MAX_S = 3600,
-	HEARTBEAT_MAX_S = 300,
 };
 
 static struct reactor *reactor_of(const struct exchange *ex)
 {
 	return ex->route->reactor;
-}
-
-/* ---- the request ---- */
-
-static bool expects_body(enum http_method m)
-{
-	return m == HTTP_POST || m == HTTP_PUT || m == HTTP_PATCH;
-}
-
-static void on_body_ready(struct buffer *b);
-
-struct request_buffer {
-	struct buffer buffer;
-	struct exchange *exchange; /* borrowed: the owner */
-};
-
-/* memory_max: what is longer goes to a spool file. */
-static int open_body(struct exchange *ex, uint64_t memory_max)
-{
-	struct reactor *r = reactor_of(ex);
-	struct request_buffer *b = malloc(sizeof *b);
-	if (!b)
-		return -ENOMEM;
-	buffer_init(&b->buffer, r->io, &r->budget, memory_max, on_body_ready);
-	b->exchange = ex;
-	ex->body = &b->buffer;
-	return 0;
-}
-
-static void close_body(struct exchange *ex)
-{
-	if (!ex->body)
-		return;
-	buffer_finish(ex->body);
-	free(CONTAINER_OF(ex->body, struct request_buffer, buffer));
-	ex->body = NULL;
-}
-
-static void on_body_ready(struct buffer *b)
-{
-	struct exchange *ex = CONTAINER_OF(b, struct request_buffer, buffer)->exchange;
-	if (ex->client && (ex->submitting || !ex->upstream))
-		client_upload_ready(ex->client);
-	else if (ex->ticket.unready && ex->job)
-		job_request_ready(ex->job);
-	if (ex->upstream)
-		upstream_send_more(ex->upstream);
-}
-
-/* Of a body in memory. What is kept in memory anyway needs no file on the way there. */
-static uint64_t body_memory_bytes(const struct reactor *r, bool durable)
-{
-	return durable && !r->jobs.durable ? UINT64_MAX : r->settings->body_memory_bytes;
-}
-
-/* Room for the request in one exact piece, or with its body elsewhere. */
-static int store_request(
-	struct exchange *ex, const struct writer *w, const struct http_head *head, bool durable)
-{
-	uint64_t body_memory = body_memory_bytes(reactor_of(ex), durable);
-	size_t bytes = writer_len(w);
-	if (head->framing == FRAMING_LENGTH && head->content_length <= SMALL_BODY)
-		bytes += head->content_length;
-	else if (head->framing != FRAMING_NONE && open_body(ex, body_memory) < 0)
-		return -ENOMEM;
-	struct budget *budget = &reactor_of(ex)->budget;
-	if (budget->memory_used + bytes > budget->memory_max) {
-		budget->refused++;
-		return -ENOMEM;
-	}
-	ex->request = malloc(bytes);
-	if (!ex->request)
-		return -ENOMEM;
-	memcpy(ex->request, w->start, writer_len(w));
-	ex->request_cap = (uint32_t)bytes;
-	ex->request_bytes = ex->head_bytes = (uint32_t)writer_len(w);
-	budget->memory_used += bytes;
-	return 0;
-}
-
-/* Berth-Heartbeat: S, from a 1.1 client that reads event streams. */
-static void note_heartbeat(struct exchange *ex, const struct http_head *head)
-{
-	const struct http_field *beat = http_field(head, FIELD_BERTH_HEARTBEAT);
-	const struct http_field *accept = http_field(head, FIELD_ACCEPT);
-	uint64_t s;
-	if (beat && accept && head->minor_version && head->method != HTTP_HEAD &&
-		str_to_u64(beat->value, &s) && s >= 1 && s <= HEARTBEAT_MAX_S &&
-		memmem(accept->value.ptr, accept->value.len, "text/event-stream", 17))
-		ex->heartbeat_s = (uint16_t)s;
-}
-
-struct exchange *exchange_create(struct route *route, struct client *c, const struct http_head *head,
-	enum http_method method, struct str method_name, struct str path, bool durable)
-{
-	struct reactor *r = route->reactor;
-	struct exchange *ex = objpool_get(&r->exchange_pool);
-	if (!ex)
-		return NULL;
-	ex->route = route;
-	ex->client = c;
-	ex->method = (uint8_t)method;
-	ex->minor_version = head->minor_version;
-	ex->keep_alive = head->keep_alive;
-	ex->head_open = head->framing == FRAMING_CHUNKED;
-	ex->received_us = r->io->now_us;
-	note_heartbeat(ex, head);
-
-	char ip[48];
-	struct writer w;
-	struct forward_from from = {
-		.client_ip = client_ip(c, ip),
-		.trusted = !c->unix_peer && networks_have(&r->trusted, c->ip),
-		.default_host = STR("localhost"),
-		.method = method_name,
-		.path = path,
-		.rand = &r->rand,
-		.upgrade = durable ? (struct str){ NULL, 0 } : forward_upgrade(head),
-		.durable = durable ? r->settings : NULL,
-	};
-	ex->upgrade = from.upgrade.ptr != NULL;
-	writer_init(&w, r->scratch, sizeof r->scratch);
-	forward_request(&w, head, &from);
-	if (!ex->head_open)
-		forward_request_end(
-			&w, head->framing == FRAMING_LENGTH || expects_body(method), head->content_length);
-	if (w.overflow || store_request(ex, &w, head, durable) < 0) {
-		exchange_free(ex);
-		return NULL;
-	}
-	return ex;
-}
-
-int exchange_receive(struct exchange *ex, struct str payload)
-{
-	if (ex->fingerprint)
-		fingerprint_add(ex->fingerprint, payload);
-	if (ex->body)
-		return buffer_append(ex->body, payload.ptr, payload.len);
-	CHECK(payload.len <= ex->request_cap - ex->request_bytes);
-	memcpy(ex->request + ex->request_bytes, payload.ptr, payload.len);
-	ex->request_bytes += (uint32_t)payload.len;
-	return 0;
-}
-
-int exchange_received(struct exchange *ex)
-{
-	char end[END_BYTES];
-	struct writer w;
-	if (!ex->head_open)
-		return 0;
-	writer_init(&w, end, sizeof end);
-	forward_request_end(&w, true, ex->body ? ex->body->size : 0);
-	char *p = realloc(ex->request, ex->request_bytes + writer_len(&w));
-	if (!p)
-		return -ENOMEM;
-	memcpy(p + ex->request_bytes, end, writer_len(&w));
-	ex->request = p;
-	ex->request_bytes += (uint32_t)writer_len(&w);
-	reactor_of(ex)->budget.memory_used += ex->request_bytes - ex->request_cap;
-	ex->request_cap = ex->head_bytes = ex->request_bytes;
-	ex->head_open = false;
-	return 0;
 }
 
 void exchange_lend(struct exchange *ex)
@@ -202,11 +34,6 @@ void exchange_returned(struct exchange *ex)
 		exchange_free(ex);
 }
 
-bool exchange_is_written(const struct exchange *ex)
-{
-	return !ex->body || buffer_is_written(ex->body);
-}
-
 void exchange_free(struct exchange *ex)
 {
 	struct objpool *pool = &reactor_of(ex)->exchange_pool;
@@ -214,22 +41,17 @@ void exchange_free(struct exchange *ex)
 		ex->discarded = true;
 		return;
 	}
-	close_body(ex);
-	exchange_drop_held(ex);
-	reactor_of(ex)->budget.memory_used -= ex->request_cap;
-	free(ex->request);
-	free(ex->key);
-	fingerprint_destroy(ex->fingerprint);
+	exchange_drop_request(ex);
 	objpool_put(pool, ex);
 }
 
 void exchange_bury(struct exchange *ex)
 {
-	CHECK(!list_linked(&ex->node) && !ex->upstream && ex->ticket.state != TICKET_WAITING);
+	CHECK(!ex->upstream && ex->ticket.state != TICKET_WAITING);
 	if (ex->client)
 		ex->client->exchange = NULL;
 	ex->client = NULL;
-	list_push_back(&reactor_of(ex)->dead_exchanges, &ex->node);
+	list_push_back(&reactor_of(ex)->dead_exchanges, &ex->ticket.entry.node);
 }
 
 /* ---- admission ---- */
@@ -254,9 +76,9 @@ enum problem exchange_precheck(struct exchange *ex, const struct http_head *head
 		return PROBLEM_SHUTTING_DOWN;
 	if (max_wait && str_to_u64(max_wait->value, &max_wait_s) && max_wait_s < 1u << 30 &&
 		eta_us != UINT64_MAX && eta_us > max_wait_s * 1000000 &&
-		pool_forecast(p, ex->request_cap) == ADMIT_WAIT)
+		pool_forecast(p, ex->request->cap) == ADMIT_WAIT)
 		return PROBLEM_WAIT_TOO_LONG;
-	switch (pool_forecast(p, ex->request_cap)) {
+	switch (pool_forecast(p, ex->request->cap)) {
 	case ADMIT_FULL:
 		return PROBLEM_QUEUE_FULL;
 	case ADMIT_NO_CONTAINER:
@@ -294,15 +116,6 @@ static void begin_running(struct exchange *ex, struct slot *s)
 	if (ex->job)
 		(void)job_running(ex->job);
 	upstream_dispatch(upstream_of(s), ex);
-}
-
-/* Memory that it takes while it waits: what is in a spool file does not count. */
-uint32_t exchange_waiting_bytes(const struct exchange *ex)
-{
-	uint64_t bytes = sizeof *ex + ex->request_cap;
-	if (ex->body)
-		bytes += ex->body->mem_end - ex->body->base;
-	return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
 }
 
 bool exchange_admit(struct exchange *ex)
@@ -533,45 +346,12 @@ void exchange_forget(struct exchange *ex)
 	exchange_bury(ex);
 }
 
-static void give_request_up(struct exchange *ex)
-{
-	close_body(ex);
-	reactor_of(ex)->budget.memory_used -= ex->request_cap;
-	free(ex->request);
-	ex->request = NULL;
-	ex->request_cap = ex->request_bytes = ex->head_bytes = 0;
-}
-
 void exchange_unload(struct exchange *ex)
 {
-	give_request_up(ex);
+	exchange_drop_request(ex);
 	reactor_of(ex)->jobs.n_unready += !ex->ticket.unready;
 	ex->ticket.unready = true;
 	ticket_resize(&ex->ticket, exchange_waiting_bytes(ex));
-}
-
-uint64_t exchange_loaded_bytes(const struct exchange *ex)
-{
-	return (ex->request_bytes - ex->head_bytes) + (ex->body ? ex->body->size : 0);
-}
-
-int exchange_load(struct exchange *ex, struct str head, struct str piece, uint64_t body_bytes)
-{
-	if (!ex->request) {
-		bool small = body_bytes <= SMALL_BODY;
-		size_t cap = head.len + (small ? body_bytes : 0);
-		ex->request = malloc(cap + 1);
-		if (!ex->request || (!small && open_body(ex, body_memory_bytes(reactor_of(ex), true)) < 0))
-			return -ENOMEM;
-		memcpy(ex->request, head.ptr, head.len);
-		ex->request_cap = (uint32_t)cap;
-		ex->request_bytes = ex->head_bytes = (uint32_t)head.len;
-		reactor_of(ex)->budget.memory_used += cap;
-	}
-	int err = exchange_receive(ex, piece);
-	if (err == 0 && ex->ticket.state == TICKET_WAITING)
-		ticket_resize(&ex->ticket, exchange_waiting_bytes(ex));
-	return err;
 }
 
 struct exchange *exchange_restore(struct route *route, uint64_t number, uint32_t method)

@@ -5,7 +5,8 @@
  *       │ refused           │ left, waited     │ left: orphan, until the container has finished (the slot is
  * a zombie) └───────────────────┴──▶ OVER          └ failed: back to QUEUED, or OVER with a problem
  *
- * Owns:   the request as it goes to the container (head and body), until the container's answer has ended.
+ * Owns:   the request as it goes to the container (head and body), until the container's answer has ended; a
+ * job's only while its turn is near.
  * Ends:   in exactly one of exchange_answer (with its last part), exchange_problem, exchange_leave.
  */
 #pragma once
@@ -41,44 +42,52 @@ struct answer_part {
 	bool end;
 };
 
+/* The request, and what its client wants: all that an exchange does not need while it only waits. A job whose
+ * turn is far has none, and gets it back from the store. */
+struct request {
+	struct buffer *body;             /* owned; the rest of a long or chunked body, else NULL */
+	struct held *held;               /* owned; NULL while nothing of the answer is held back */
+	char *key;                       /* owned; its Idempotency-Key, or NULL */
+	struct fingerprint *fingerprint; /* owned; with a key: of what has come so far */
+	uint64_t wait_until_us;          /* of the loop's clock; 0: none */
+	uint64_t answer_bytes;           /* of the answer's body so far */
+	uint64_t body_bytes;             /* of a job's body, while that is read back */
+	uint32_t bytes, cap;             /* of text */
+	uint32_t head_bytes;             /* of text: where the body begins */
+	uint16_t heartbeat_s;            /* 0: no heartbeats were asked for */
+	char text[];                     /* the head as the container gets it, and a short body */
+};
+
+/* A million jobs may wait: what they do not need is in struct request. */
 struct exchange {
-	struct ticket ticket;
-	struct list_node node;     /* in the graveyard */
+	struct ticket ticket;      /* its node: in the queue, or in the graveyard */
 	struct route *route;       /* borrowed */
 	struct client *client;     /* borrowed; NULL for a job, and once it has left */
 	struct job *job;           /* borrowed; NULL when there is none */
 	struct upstream *upstream; /* borrowed; while RUNNING */
-	char *request;       /* owned; request_bytes: the head as the container gets it, and a short body */
-	struct buffer *body; /* owned; the rest of a long or chunked body, else NULL */
-	uint32_t request_bytes, request_cap;
-	uint32_t head_bytes;     /* of request: where the body begins */
-	uint16_t heartbeat_s;    /* 0: no heartbeats were asked for */
-	uint16_t status;         /* of the answer, for the access log; 0: none */
-	uint64_t received_us;    /* when the head was complete */
-	uint8_t method;          /* enum http_method, as the container is asked */
-	uint8_t minor_version;   /* the client's */
-	uint8_t bounces;         /* busy answers so far */
-	uint8_t undelivered;     /* of the ticket's attempts, those that never reached a container */
-	bool keep_alive : 1;     /* the client's wish */
-	bool head_open : 1;      /* the request's head lacks its end: the body's length is not known yet */
-	bool answering : 1;      /* bytes of the final answer have gone to the client */
-	bool chunked_answer : 1; /* the client gets it chunked */
-	bool holding : 1;        /* the answer is held back until it is whole */
-	bool beating : 1;        /* an event stream was begun while it waited */
-	bool upgrade : 1;        /* it asks to switch protocols */
-	bool submit : 1;         /* becomes a job: 200 with the message, at once */
-	bool respond_async : 1;  /* becomes a job: 202, at wait_until_us at the latest */
-	bool wants_events : 1;   /* … and its events */
-	bool claiming : 1;       /* its start is being committed: nothing may be sent before */
-	bool submitting : 1;     /* it becomes a job as soon as its body's file is written */
-	bool lent : 1;           /* the store is reading its request, which stays until it has */
-	bool discarded : 1;      /* … and then it is freed */
-	struct held *held;       /* owned; NULL while nothing is held back */
-	char *key;               /* owned; its Idempotency-Key, or NULL */
-	struct fingerprint *fingerprint; /* owned; with a key: of what has come so far */
-	uint64_t wait_until_us;          /* of the loop's clock; 0: none */
-	uint64_t answer_bytes;           /* of the answer's body so far */
+	struct request *request;   /* owned; NULL for a job that waits far back in the queue */
+	uint16_t status;           /* of the answer, for the access log; 0: none */
+	uint8_t method;            /* enum http_method, as the container is asked */
+	uint8_t bounces;           /* busy answers so far */
+	uint8_t undelivered;       /* of the ticket's attempts, those that never reached a container */
+	uint8_t minor_version;     /* the client's */
+	bool keep_alive : 1;       /* the client's wish */
+	bool head_open : 1;        /* the request's head lacks its end: the body's length is not known yet */
+	bool answering : 1;        /* bytes of the final answer have gone to the client */
+	bool chunked_answer : 1;   /* the client gets it chunked */
+	bool holding : 1;          /* the answer is held back until it is whole */
+	bool beating : 1;          /* an event stream was begun while it waited */
+	bool upgrade : 1;          /* it asks to switch protocols */
+	bool submit : 1;           /* becomes a job: 200 with the message, at once */
+	bool respond_async : 1;    /* becomes a job: 202, at wait_until_us at the latest */
+	bool wants_events : 1;     /* … and its events */
+	bool claiming : 1;         /* its start is being committed: nothing may be sent before */
+	bool submitting : 1;       /* it becomes a job as soon as its body's file is written */
+	bool lent : 1;             /* the store is reading its request, which stays until it has */
+	bool discarded : 1;        /* … and then it is freed */
 };
+
+/* ---- its request; in request.c ---- */
 
 /* A new exchange in RECEIVING with its head serialised; NULL at a limit. method and path: what the container
  * is asked for. */
@@ -90,6 +99,22 @@ MUST_USE int exchange_receive(struct exchange *ex, struct str payload);
 
 /* All of the body is here: a chunked request goes on with the length that it turned out to have. -ENOMEM. */
 MUST_USE int exchange_received(struct exchange *ex);
+
+/* All of the request is in memory or in its file. */
+bool exchange_is_written(const struct exchange *ex);
+
+/* Memory that it takes while it waits: what is in a spool file does not count. */
+uint32_t exchange_waiting_bytes(const struct exchange *ex);
+
+/* A job's request is given up while it waits, and read back later: in pieces, the head with the first.
+ * -ENOMEM. */
+void exchange_drop_request(struct exchange *ex);
+MUST_USE int exchange_load(struct exchange *ex, struct str head, struct str piece, uint64_t body_bytes);
+
+/* Of the body, so far. */
+uint64_t exchange_loaded_bytes(const struct exchange *ex);
+
+/* ---- its way ---- */
 
 /* Would it be refused if it were complete now? PROBLEM_COUNT: no. */
 enum problem exchange_precheck(struct exchange *ex, const struct http_head *head);
@@ -137,18 +162,10 @@ void exchange_forget(struct exchange *ex);
 void exchange_lend(struct exchange *ex);
 void exchange_returned(struct exchange *ex);
 
-/* All of the request is in memory or in its file. */
-bool exchange_is_written(const struct exchange *ex);
-
-uint32_t exchange_waiting_bytes(const struct exchange *ex);
-
-/* A job's request is given up while it waits, and read back later: in pieces, the head with the first.
- * -ENOMEM. */
+/* A job that waits gives its request up. */
 void exchange_unload(struct exchange *ex);
-MUST_USE int exchange_load(struct exchange *ex, struct str head, struct str piece, uint64_t body_bytes);
 /* All of it is in memory again, or nobody needs it any more. */
 void exchange_ready(struct exchange *ex);
-uint64_t exchange_loaded_bytes(const struct exchange *ex);
 
 /* A job's exchange of an earlier life, without its request. NULL without memory. */
 struct exchange *exchange_restore(struct route *route, uint64_t number, uint32_t method);

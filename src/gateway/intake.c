@@ -100,9 +100,9 @@ static void request_whole(struct client *c)
 	c->phase = CLIENT_WAITING;
 	if (exchange_received(ex) < 0)
 		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory (limits.memory)");
-	else if (ex->submit || (ex->respond_async && (!ex->wait_until_us || ex->key)))
+	else if (ex->submit || (ex->respond_async && (!ex->request->wait_until_us || ex->request->key)))
 		api_submit(c);
-	else if (exchange_admit(ex) && (ex->ticket.state == TICKET_WAITING || ex->wait_until_us))
+	else if (exchange_admit(ex) && (ex->ticket.state == TICKET_WAITING || ex->request->wait_until_us))
 		client_watch_wait(c);
 }
 
@@ -186,7 +186,7 @@ static void note_preference(struct exchange *ex, struct preference p, bool wants
 {
 	ex->respond_async = p.respond_async && !ex->submit;
 	if (ex->respond_async && p.has_wait && p.wait_s)
-		ex->wait_until_us = ex->received_us + p.wait_s * 1000000;
+		ex->request->wait_until_us = ex->route->reactor->io->now_us + p.wait_s * 1000000;
 	ex->wants_events = wants_events;
 }
 
@@ -200,9 +200,10 @@ static bool note_key(struct exchange *ex, const struct http_head *head)
 		exchange_problem(ex, PROBLEM_BAD_REQUEST, "an Idempotency-Key has 16 to 255 characters");
 		return false;
 	}
-	ex->key = strndup(key->value.ptr, key->value.len);
-	ex->fingerprint = fingerprint_create((struct str){ ex->request, ex->request_bytes });
-	if (!ex->key || !ex->fingerprint) {
+	struct request *q = ex->request;
+	q->key = strndup(key->value.ptr, key->value.len);
+	q->fingerprint = fingerprint_create((struct str){ q->text, q->bytes });
+	if (!q->key || !q->fingerprint) {
 		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory");
 		return false;
 	}
@@ -356,7 +357,7 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 		exchange_problem(ex, PROBLEM_REQUEST_TIMEOUT,
 			"for client_timeouts.body the request's body came with fewer bytes a second than "
 			"client_timeouts.body_rate");
-	else if (ex->body && buffer_is_behind(ex->body))
+	else if (ex->request->body && buffer_is_behind(ex->request->body))
 		client_pause(c, true);
 	return used;
 }
@@ -364,18 +365,20 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 void client_upload_ready(struct client *c)
 {
 	struct exchange *ex = c->exchange;
-	if (ex->body && ex->body->err < 0 && (c->phase == CLIENT_BODY || ex->submitting)) {
+	const struct buffer *body = ex->request->body;
+	if (body && body->err < 0 && (c->phase == CLIENT_BODY || ex->submitting)) {
 		ex->submitting = false;
 		exchange_problem(ex, PROBLEM_OVERLOADED, "the body cannot be written to its spool file");
 		return;
 	}
 	if (ex->submitting) {
-		ex->submitting = !ex->answering && !ex->held; /* it stays what it is once its answer begins */
+		ex->submitting =
+			!ex->answering && !ex->request->held; /* it stays what it is once its answer begins */
 		if (ex->submitting && exchange_is_written(ex))
 			api_submit(c);
 		return;
 	}
-	if (c->phase == CLIENT_BODY && !buffer_is_behind(ex->body)) {
+	if (c->phase == CLIENT_BODY && !buffer_is_behind(body)) {
 		judge_rate_anew(c); /* the disk's time is not the client's */
 		client_pause(c, false);
 	}

@@ -80,6 +80,7 @@ static void drop_answer(struct jobs *j, struct job *job)
 	j->reactor->budget.memory_used -= a->body_cap + a->fields_bytes;
 	free(a->fields);
 	free(a->body);
+	free(a->reason);
 	free(a);
 	job->answer = NULL;
 }
@@ -94,8 +95,7 @@ static void forget_job(struct jobs *j, struct job *job)
 	j->n_stuck -= job->stuck;
 	CHECK(!job->watches);
 	drop_answer(j, job);
-	free(job->head);
-	free(job->reason);
+	free(job->submission);
 	objpool_put(&j->reactor->job_pool, job);
 }
 
@@ -147,9 +147,9 @@ static int call_store(struct job *job)
 		return store_cancel(j->store, &job->id, now_us, on_ended, job);
 	if (job->state == STORE_EXPIRED)
 		return store_expire(j->store, &job->id, now_us, on_ended, job);
-	if (!a || job->reason)
-		return store_fail(j->store, &job->id, str_of(job->reason ? job->reason : "no answer"), now_us,
-			on_ended, job);
+	if (job->state == STORE_FAILED)
+		return store_fail(
+			j->store, &job->id, str_of(a ? a->reason : "failed"), now_us, on_ended, job);
 	struct iovec body = { a->body, a->body_bytes };
 	struct store_message answer = {
 		.head = { a->fields, a->fields_bytes },
@@ -183,11 +183,25 @@ void job_done(struct job *job)
 	store_end(job);
 }
 
+/* In place of what came of the answer. */
+static void keep_reason(struct job *job, const char *reason)
+{
+	struct job_answer *a = calloc(1, sizeof *a);
+	drop_answer(job->table, job);
+	if (a)
+		a->reason = strdup(reason);
+	if (a && !a->reason) {
+		free(a);
+		a = NULL;
+	}
+	job->answer = a;
+}
+
 void job_failed(struct job *job, const char *reason)
 {
 	let_go(job);
 	job->state = STORE_FAILED;
-	job->reason = strdup(reason ? reason : "failed");
+	keep_reason(job, reason);
 	store_end(job);
 }
 
@@ -349,11 +363,10 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
 	struct exchange *ex = job->exchange;
-	exchange_returned(job->lender);
-	job->lender = NULL;
+	exchange_returned(job->submission->lender);
+	free(job->submission);
+	job->submission = NULL;
 	job->committed = reply->err == 0;
-	free(job->head);
-	job->head = NULL;
 	if (reply->err < 0) {
 		watch_job_refused(job, reply);
 		if (!ex)
@@ -380,7 +393,7 @@ static struct str stored_head(const struct exchange *ex, char *buf)
 {
 	static const struct str secrets[] = { { "Authorization:", 14 }, { "Cookie:", 7 } };
 	const struct settings *s = ex->route->reactor->settings;
-	struct str rest = { ex->request, ex->head_bytes };
+	struct str rest = { ex->request->text, ex->request->head_bytes };
 	size_t n = 0;
 	while (rest.len) {
 		const char *end = memchr(rest.ptr, '\n', rest.len);
@@ -402,16 +415,17 @@ static struct str stored_head(const struct exchange *ex, char *buf)
 /* The body: slices (malloc'ed, for the caller to free), and what stands in a file. 0 or -errno. */
 static int lend_body(struct exchange *ex, struct store_message *m, struct iovec **ret_slices)
 {
-	uint64_t after_head = ex->request_bytes - ex->head_bytes;
-	int max = ex->body ? (int)(ex->body->mem_end / 4096) + 64 : 1, n = 0;
+	struct request *q = ex->request;
+	uint64_t after_head = q->bytes - q->head_bytes;
+	int max = q->body ? (int)(q->body->mem_end / 4096) + 64 : 1, n = 0;
 	struct iovec *iov = malloc((size_t)(max + 1) * sizeof *iov);
 	struct buffer_rest rest = { .fd = -1 };
 	if (!iov)
 		return -ENOMEM;
 	if (after_head)
-		iov[n++] = (struct iovec){ ex->request + ex->head_bytes, after_head };
-	if (ex->body && ex->body->size) {
-		int k = buffer_lend(ex->body, iov + n, max, &rest);
+		iov[n++] = (struct iovec){ q->text + q->head_bytes, after_head };
+	if (q->body && q->body->size) {
+		int k = buffer_lend(q->body, iov + n, max, &rest);
 		if (k < 0) {
 			free(iov);
 			return k;
@@ -433,13 +447,13 @@ static int enqueue(struct job *job, const struct job_request *req)
 	const struct pool_settings *ps = ex->route->settings;
 	struct store_message request = { .fd = -1 };
 	struct iovec *slices = NULL;
-	int err = -ENOMEM;
-	job->head = malloc(ex->head_bytes + 1);
-	if (job->head)
-		err = lend_body(ex, &request, &slices);
-	if (err < 0)
+	struct submission *sub = malloc(sizeof *sub + ex->request->head_bytes);
+	int err = sub ? lend_body(ex, &request, &slices) : -ENOMEM;
+	if (err < 0) {
+		free(sub);
 		return err;
-	request.head = stored_head(ex, job->head);
+	}
+	request.head = stored_head(ex, sub->head);
 	job->deadline_us = ps->job_ttl_us ? job->created_us + ps->job_ttl_us : 0;
 	struct store_job sj = {
 		.id = job->id,
@@ -457,11 +471,14 @@ static int enqueue(struct job *job, const struct job_request *req)
 	}
 	err = store_enqueue(j->store, &sj, on_enqueued, job);
 	free(slices);
-	if (err == 0) {
-		job->lender = ex;
-		exchange_lend(ex);
+	if (err < 0) {
+		free(sub);
+		return err;
 	}
-	return err;
+	sub->lender = ex;
+	job->submission = sub;
+	exchange_lend(ex);
+	return 0;
 }
 
 static void refuse(struct exchange *ex, struct watch *w, struct job *job, enum problem p, const char *detail)
@@ -553,8 +570,9 @@ static void load_piece(struct job *job)
 {
 	struct exchange *ex = job->exchange;
 	uint64_t at = exchange_loaded_bytes(ex);
-	bool has_all = ex->request && at >= job->body_bytes;
-	if (!has_all && !(ex->body && buffer_is_behind(ex->body)))
+	const struct request *q = ex->request;
+	bool has_all = q && at >= q->body_bytes;
+	if (!has_all && !(q && q->body && buffer_is_behind(q->body)))
 		job->loading =
 			store_read(job->table->store, &job->id, at, STORE_READ_MAX, on_loaded, job) == 0;
 }
@@ -563,7 +581,7 @@ static void load_more(struct job *job)
 {
 	struct exchange *ex = job->exchange;
 	load_piece(job);
-	if (exchange_loaded_bytes(ex) >= job->body_bytes && exchange_is_written(ex)) {
+	if (exchange_loaded_bytes(ex) >= ex->request->body_bytes && exchange_is_written(ex)) {
 		exchange_ready(ex);
 		route_pump(ex->route);
 	}
@@ -574,8 +592,9 @@ void job_request_ready(struct job *job)
 	struct exchange *ex = job->exchange;
 	if (!ex->request || job->loading)
 		return;
-	if (ex->body && ex->body->err < 0)
-		cannot_load(job, ex->body->err);
+	const struct buffer *body = ex->request->body;
+	if (body && body->err < 0)
+		cannot_load(job, body->err);
 	else
 		load_more(job);
 }
@@ -595,10 +614,8 @@ static void on_loaded(void *owner, const struct store_reply *reply)
 	int err = reply->err;
 	if (err == 0 && !rec)
 		err = -ENOENT;
-	if (err == 0) {
-		job->body_bytes = rec->body_bytes;
+	if (err == 0)
 		err = exchange_load(ex, reply->head, reply->body, rec->body_bytes);
-	}
 	if (err < 0)
 		cannot_load(job, err);
 	else
@@ -647,7 +664,7 @@ static int end_restored(struct restoring *r, const struct store_record *rec, enu
 	job->state = (uint8_t)state;
 	job->committed = true;
 	if (state == STORE_FAILED)
-		job->reason = strdup("interrupted");
+		keep_reason(job, "interrupted");
 	store_end(job);
 	return 0;
 }
@@ -810,8 +827,8 @@ void jobs_finish(struct jobs *j)
 		while (j->buckets[i]) {
 			struct job *job = j->buckets[i];
 			struct exchange *ex = job->exchange;
-			if (job->lender)
-				exchange_returned(job->lender);
+			if (job->submission)
+				exchange_returned(job->submission->lender);
 			forget_job(j, job);
 			if (ex)
 				ex->job = NULL;

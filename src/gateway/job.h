@@ -22,13 +22,20 @@ struct reactor;
 struct route;
 struct watch;
 
-/* What has come of a job's answer. */
+/* A job on its way to the store, which reads its request meanwhile. */
+struct submission {
+	struct exchange *lender; /* borrowed: whose request it is */
+	char head[];             /* as it is stored */
+};
+
+/* What has come of a job's answer, or why none has. */
 struct job_answer {
 	uint32_t status;
 	uint32_t fields_bytes;
 	char *fields; /* owned; header lines, each with CRLF */
 	char *body;   /* owned */
 	uint64_t body_bytes, body_cap;
+	char *reason; /* owned; of the failure that is on its way to the store, else NULL */
 };
 
 struct job {
@@ -36,24 +43,21 @@ struct job {
 	struct jobs *table; /* borrowed: the owner */
 	struct store_id id;
 	struct exchange *exchange;       /* borrowed; NULL once its end is on its way to the store */
-	struct exchange *lender;         /* borrowed; the store is reading its request. NULL: none */
+	struct submission *submission;   /* owned; until it is committed */
 	struct watch *watches;           /* borrowed: clients that wait for news */
 	struct job_answer *answer;       /* owned; NULL until it begins */
 	uint64_t created_us, started_us; /* wall clock; 0: not yet */
 	uint64_t deadline_us;            /* wall clock; 0: none */
-	uint64_t body_bytes;             /* of its request, while that is read back */
 	uint32_t changes;                /* of state; part of the events' ids */
 	uint8_t state;                   /* enum store_state; the end's while it is on its way */
 	uint8_t before;                  /* … and then, the one before */
-	bool committed;
-	bool loading;   /* a piece of its request is being read back */
-	bool delayed;   /* … which a limit has stopped, and a warning was written */
-	uint8_t claims; /* of its start that the store has not answered */
-	bool over;      /* it goes once these have come */
-	bool stuck;     /* its end could not be stored: tried again */
-	bool cancelled; /* the end that is on its way is a client's wish */
-	char *head;     /* owned; the stored head, until it is committed */
-	char *reason;   /* owned; of the failure that is on its way to the store */
+	uint8_t claims;                  /* of its start that the store has not answered */
+	bool committed : 1;
+	bool loading : 1;   /* a piece of its request is being read back */
+	bool delayed : 1;   /* … which a limit has stopped, and a warning was written */
+	bool over : 1;      /* it goes once these have come */
+	bool stuck : 1;     /* its end could not be stored: tried again */
+	bool cancelled : 1; /* the end that is on its way is a client's wish */
 };
 
 struct jobs {

@@ -143,7 +143,7 @@ static void empty_graveyards(struct reactor *r)
 	}
 	struct list_node *n;
 	while ((n = list_pop_front(&r->dead_exchanges)))
-		exchange_free(CONTAINER_OF(n, struct exchange, node));
+		exchange_free(CONTAINER_OF(n, struct exchange, ticket.entry.node));
 	while ((n = list_pop_front(&r->dead_clients)))
 		client_free(CONTAINER_OF(n, struct client, node));
 }

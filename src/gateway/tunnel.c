@@ -61,7 +61,7 @@ void tunnel_from_upstream(struct upstream *u, const char *bytes, size_t n)
 {
 	struct client *c = u->exchange->client;
 	struct iovec iov = { (char *)(uintptr_t)bytes, n };
-	u->exchange->answer_bytes += n;
+	u->exchange->request->answer_bytes += n;
 	touch(u);
 	if (client_send(c, &iov, 1) && c->out && buffer_is_behind(&c->out->buffer))
 		upstream_pause(u);

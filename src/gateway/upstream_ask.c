@@ -26,17 +26,17 @@ void upstream_set_deadline(struct upstream *u, uint64_t after_us)
  * (*ret_waiting). */
 static int request_slices(struct upstream *u, struct iovec *iov, int max, bool *ret_waiting)
 {
-	const struct exchange *ex = u->exchange;
+	struct request *q = u->exchange->request;
 	int n = 0;
 	*ret_waiting = false;
-	if (u->sent_bytes < ex->request_bytes)
-		iov[n++] = (struct iovec){ ex->request + u->sent_bytes, ex->request_bytes - u->sent_bytes };
-	if (!ex->body)
+	if (u->sent_bytes < q->bytes)
+		iov[n++] = (struct iovec){ q->text + u->sent_bytes, q->bytes - u->sent_bytes };
+	if (!q->body)
 		return n;
-	uint64_t at = u->sent_bytes > ex->request_bytes ? u->sent_bytes - ex->request_bytes : 0;
-	if (at == ex->body->size)
+	uint64_t at = u->sent_bytes > q->bytes ? u->sent_bytes - q->bytes : 0;
+	if (at == q->body->size)
 		return n;
-	int k = buffer_peek(ex->body, at, iov + n, max - n);
+	int k = buffer_peek(q->body, at, iov + n, max - n);
 	if (k < 0)
 		return k;
 	*ret_waiting = k == 0;
@@ -63,7 +63,7 @@ static int send_request(struct upstream *u)
 		u->sent_bytes += (uint64_t)sent;
 		if ((size_t)sent < want)
 			return 0; /* on_writable follows */
-		if (!u->exchange->body) {
+		if (!u->exchange->request->body) {
 			u->sent_all = true;
 			return 0;
 		}
@@ -127,7 +127,8 @@ void upstream_dispatch(struct upstream *u, struct exchange *ex)
 
 bool upstream_request_is_lost(const struct upstream *u)
 {
-	return u->exchange && u->exchange->body && u->exchange->body->err < 0;
+	const struct buffer *body = u->exchange ? u->exchange->request->body : NULL;
+	return body && body->err < 0;
 }
 
 void upstream_request_lost(struct upstream *u)

@@ -337,7 +337,7 @@ static void reply_repeat(struct watch *w, const struct store_record *rec)
 static void got_key(struct watch *w, const struct store_reply *reply)
 {
 	struct exchange *ex = w->client->exchange;
-	struct job_request req = { .key = str_of(ex->key) };
+	struct job_request req = { .key = str_of(ex->request->key) };
 	if (reply->err == 0 && reply->n_records) {
 		reply_repeat(w, reply->records);
 		return;
@@ -356,9 +356,9 @@ void watch_key(struct watch *w)
 {
 	struct exchange *ex = w->client->exchange;
 	struct reactor *r = w->reactor;
-	fingerprint_end(ex->fingerprint, w->hash);
+	fingerprint_end(ex->request->fingerprint, w->hash);
 	w->asking = true;
-	int err = store_find(r->jobs.store, str_of(ex->route->settings->name), str_of(ex->key),
+	int err = store_find(r->jobs.store, str_of(ex->route->settings->name), str_of(ex->request->key),
 		r->io->wall_us, on_reply, w);
 	if (err == 0)
 		return;

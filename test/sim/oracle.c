@@ -127,7 +127,8 @@ static void check_order(struct world *w, struct pool_watch *pw, const struct poo
 /* The token of the request that an exchange carries; UINT32_MAX when it has given it up. */
 static uint32_t token_of(struct world *w, const struct exchange *ex)
 {
-	struct str line = { ex->request, ex->request ? ex->head_bytes : 0 };
+	const struct request *q = ex->request;
+	struct str line = q ? (struct str){ q->text, q->head_bytes } : STR("");
 	(void)str_cut(&line, '?');
 	return ledger_token(&w->ledger, str_cut(&line, ' '));
 }
@@ -223,7 +224,8 @@ static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
 			for (uint32_t s = 0; s < p->containers[k]->n_slots; s++) {
 				const struct exchange *ex = upstream_of(&p->containers[k]->slot[s])->exchange;
 				bytes += piece_bytes + HEAD_BYTES;
-				bytes += ex && ex->body && ex->body->window ? WINDOW_BYTES : 0;
+				const struct buffer *body = ex ? ex->request->body : NULL;
+				bytes += body && body->window ? WINDOW_BYTES : 0;
 			}
 		}
 	}
