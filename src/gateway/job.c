@@ -113,16 +113,17 @@ static void touch(struct jobs *j);
 
 static void store_end(struct job *job);
 
-static bool may_pass(int err)
+/* The store has its end; or it has no such job. Everything else may pass. */
+static bool is_settled(int err)
 {
-	return err == -ENOSPC || err == -EIO || err == -ENOMEM || err == -EDQUOT;
+	return err == 0 || err == -EALREADY || err == -ENOENT;
 }
 
 static void on_ended(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
 	struct jobs *j = job->table;
-	if (may_pass(reply->err)) {
+	if (!is_settled(reply->err)) {
 		if (!job->stuck)
 			log_warning("a job's end cannot be stored, tried again: %s", strerror(-reply->err));
 		j->n_stuck += !job->stuck;

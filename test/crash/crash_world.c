@@ -58,15 +58,15 @@ static bool coin(struct rand *r)
 
 static void draw_plan(struct crash_plan *p, struct rand *r)
 {
-	bool big = rand_below(r, 16) == 0;
+	bool big = rand_below(r, 12) == 0;
 	*p = (struct crash_plan){
 		.lives = between(r, 2, 7),
-		.jobs = between(r, 2, big ? 8 : 32),
+		.jobs = between(r, 2, big ? 12 : 32),
 		.clients = between(r, 1, 6),
 		.think_max_us = spread(r, 100, 20 * MS),
 		.body_max = spread(r, 16, 8 << 10),
 		.answer_max = spread(r, 16, 8 << 10),
-		.big_ppm = big ? 300000 : 0,
+		.big_ppm = big ? 600000 : 0,
 		.big_max = 600 << 10,
 		.service_max_us = spread(r, 10, 20 * MS),
 		.commit_max_us = spread(r, 1, 5 * MS),

@@ -558,13 +558,13 @@ int platter_rename(const char *from, const char *to)
 	return last ? -EIO : 0;
 }
 
-const char *platter_next_name(int fd, uint32_t *at)
+const char *platter_next_name(int fd, const char *after)
 {
-	const char *dir = file_of(fd)->path;
-	while (*at < p.now.n) {
-		const char *path = p.now.list[(*at)++].path;
-		if (is_in(path, dir))
-			return strrchr(path, '/') + 1;
+	const char *dir = file_of(fd)->path, *next = NULL;
+	for (uint32_t k = 0; k < p.now.n; k++) {
+		const char *path = p.now.list[k].path, *name = strrchr(path, '/') + 1;
+		if (is_in(path, dir) && strcmp(name, after) > 0 && (!next || strcmp(name, next) < 0))
+			next = name;
 	}
-	return NULL;
+	return next;
 }

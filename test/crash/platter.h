@@ -71,5 +71,6 @@ MUST_USE int platter_mkdir(const char *path);
 MUST_USE int platter_unlink(const char *path);
 MUST_USE int platter_rename(const char *from, const char *to);
 
-/* The name that comes after number *at in the directory, and moves *at on; NULL at the end. */
-const char *platter_next_name(int fd, uint32_t *at);
+/* The directory's first name in alphabetical order after this one; NULL: there is none. Good until a name
+ * changes. */
+const char *platter_next_name(int fd, const char *after);

@@ -332,7 +332,6 @@ int rename(const char *from, const char *to)
 
 static struct {
 	int fd; /* 0: none */
-	uint32_t at;
 	union {
 		struct dirent entry;
 		struct dirent64 entry64;
@@ -350,7 +349,7 @@ DIR *fdopendir(int fd)
 		return REAL(fdopendir)(fd);
 	CHECK(!reading.fd);
 	reading.fd = fd;
-	reading.at = 0;
+	reading.entry.d_name[0] = '\0';
 	return as_dir();
 }
 
@@ -358,7 +357,7 @@ struct dirent *readdir(DIR *dir)
 {
 	if (dir != as_dir())
 		return REAL(readdir)(dir);
-	const char *name = platter_next_name(reading.fd - FD_BASE, &reading.at);
+	const char *name = platter_next_name(reading.fd - FD_BASE, reading.entry.d_name);
 	if (!name)
 		return NULL;
 	snprintf(reading.entry.d_name, sizeof reading.entry.d_name, "%s", name);
