@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { PATIENCE_US = 20 * 1000 * 1000, WINDOW = 256 * 1024, MIB = 1024 * 1024 };
 
@@ -410,6 +411,44 @@ static void test_a_read_that_cannot_be_begun(void **state)
 
 /* ---- the end while things are under way ---- */
 
+/* What is lent: slices of what is in memory, and the rest where the file has it. */
+static void check_lent(void)
+{
+	enum { SLICES = 512 };
+	struct iovec iov[SLICES];
+	struct buffer_rest rest;
+	int n = buffer_lend(&w.buffer, iov, SLICES, &rest);
+	assert_true(n >= 0 && n < SLICES);
+	size_t in_memory = check_slices(iov, n, 0);
+	assert_int_equal(in_memory + rest.bytes, w.appended);
+	char *bytes = malloc(rest.bytes + 1);
+	assert_non_null(bytes);
+	if (rest.bytes)
+		assert_int_equal(pread(rest.fd, bytes, rest.bytes, (off_t)rest.at), rest.bytes);
+	struct iovec in_file = { bytes, rest.bytes };
+	assert_int_equal(check_slices(&in_file, rest.bytes ? 1 : 0, in_memory), rest.bytes);
+	assert_int_equal(rest.fd >= 0, w.buffer.spool != NULL);
+	free(bytes);
+}
+
+static void test_lend(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 999, 1000, 1001, 5000, 70000, 400000 };
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		world_open(1000);
+		for (size_t left = sizes[i]; left;) {
+			size_t n = left < 700 ? left : 700;
+			append(n);
+			left -= n;
+		}
+		while (!buffer_is_written(&w.buffer))
+			wait_ready();
+		check_lent();
+		read_all(0, false); /* it is there as before */
+		world_close();
+	}
+}
+
 static void test_finish_under_way(void **state)
 {
 	struct iovec iov;
@@ -455,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_must_take),
 		cmocka_unit_test(test_no_directory),
 		cmocka_unit_test(test_a_read_that_cannot_be_begun),
+		cmocka_unit_test(test_lend),
 		cmocka_unit_test(test_finish_under_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
