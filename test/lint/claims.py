@@ -12,7 +12,8 @@ DEFINED = re.compile(r"^(?:def|static void) (test_\w+)\(", re.MULTILINE)
 
 def main():
     named = NAMED.findall((ROOT / "docs/testing.md").read_text())
-    files = [*(ROOT / "test/unit").glob("*.c"), *(ROOT / "test/integration").glob("*.py")]
+    folders = {"unit": "*.c", "sim": "*.c", "integration": "*.py"}
+    files = [file for folder, names in folders.items() for file in (ROOT / "test" / folder).glob(names)]
     defined = {name for file in files for name in DEFINED.findall(file.read_text())}
     missing = sorted(set(named) - defined)
     for name in missing:

@@ -122,17 +122,23 @@ static void settle_all(struct fake_client *c, enum fate fate)
 
 /* ---- leaving ---- */
 
+static void vanish(struct fake_client *c)
+{
+	struct world *w = c->world;
+	TRACE(w, "a client vanishes");
+	settle_all(c, FATE_LEFT);
+	wire_vanish(c->end);
+	client_free(c);
+	world_client_gone(w, false);
+}
+
 static void leave(struct fake_client *c)
 {
 	struct world *w = c->world;
 	bool waits = w->plan.settings.half_close_waits;
 	uint64_t how = rand_below(&w->rand, 3);
 	if (chance(c, plan_of(c)->vanish_ppm)) {
-		TRACE(w, "a client vanishes");
-		settle_all(c, FATE_LEFT);
-		wire_vanish(c->end);
-		client_free(c);
-		world_client_gone(w, false);
+		vanish(c);
 	} else if (how < 2 || c->left) {
 		TRACE(w, "a client leaves%s", how ? " with a reset" : "");
 		settle_all(c, FATE_LEFT);
@@ -303,6 +309,8 @@ static void on_act(struct event *e)
 	struct world *w = c->world;
 	if (c->expects)
 		send_body(c);
+	else if (fault_strikes(&w->sim->faults, FAULT_CLIENT_LOST))
+		vanish(c);
 	else if (c->to_ask && (w->exchanges_left || w->n_jobs) && !c->said_close)
 		ask(c);
 	else
@@ -561,8 +569,7 @@ static void check_poll(struct fake_client *c, const struct own_answer *own)
 	bool over = !strcmp(own->state, "done") || !strcmp(own->state, "failed") ||
 		!strcmp(own->state, "expired") || !strcmp(own->state, "cancelled");
 	VERIFY(w, queued || running || over, "a job is in state \"%s\"", own->state);
-	bool stuck =
-		own->position <= 0 && judge_overload(w); /* its end cannot be stored: it was queued last */
+	bool stuck = own->position <= 0 && judge_want(w); /* its end cannot be stored: it was queued last */
 	VERIFY(w, queued == (own->position > 0) || stuck, "a job in state %s has place %lld", own->state,
 		(long long)own->position);
 	if (job) {

@@ -386,6 +386,21 @@ static void babble(struct seat *s)
 	(void)!wire_send(s->end, &(struct iovec){ (char *)(uintptr_t)text, sizeof text - 1 }, 1);
 }
 
+/* What stands between the two has forgotten the connection: Berth hears nothing any more. */
+static void seat_vanish(struct seat *s)
+{
+	TRACE(s->container->world, "container %u.%u: a connection is lost on the way", s->container->pool,
+		s->container->index);
+	harm(s, false);
+	wire_vanish(s->end);
+	seat_free(s);
+}
+
+static bool is_lost(const struct seat *s)
+{
+	return fault_strikes(&s->container->world->sim->faults, FAULT_SEAT_LOST);
+}
+
 static void answered(struct seat *s)
 {
 	struct fake_container *c = s->container;
@@ -404,6 +419,8 @@ static void answered(struct seat *s)
 	if (s->close) {
 		wire_close(s->end, false);
 		seat_free(s);
+	} else if (is_lost(s)) {
+		seat_vanish(s);
 	} else if (chance(c, p->idle_close_ppm)) {
 		set(c, &s->act, rand_below(rand_of(c), p->idle_close_max_us + 1));
 	}
@@ -600,6 +617,8 @@ static void on_act(struct event *e)
 	struct fake_container *c = s->container;
 	if (s->gone) {
 		seat_free(s);
+	} else if (is_lost(s)) {
+		seat_vanish(s);
 	} else if (s->state == SEAT_HUNG) { /* somebody has restarted it */
 		seat_close(s, true);
 	} else if (s->state == SEAT_IDLE) {
@@ -667,9 +686,7 @@ static void die(struct fake_container *c)
 							     look whole */
 			continue;
 		}
-		harm(s, false);
-		wire_vanish(s->end);
-		seat_free(s);
+		seat_vanish(s);
 	}
 }
 

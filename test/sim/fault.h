@@ -10,15 +10,17 @@
 #include <stdint.h>
 
 enum fault {
-	FAULT_MEMORY,     /* malloc gives the gateway nothing (starve.c) */
-	FAULT_POOL,       /* nor does an objpool (starve.c) */
-	FAULT_ABORTED,    /* a connection ends in the backlog (accept: ECONNABORTED) */
-	FAULT_BACKLOG,    /* it has to wait there (accept: EMFILE, ENFILE) */
-	FAULT_ACCEPT,     /* io_accept fails */
-	FAULT_CONNECT,    /* io_connect fails (socket: EMFILE) */
-	FAULT_SPOOL_OPEN, /* there is no spool file to be had */
-	FAULT_SPOOL_USE,  /* a write or a read cannot even be begun */
-	FAULT_SPOOL_FILE, /* its descriptor cannot be had */
+	FAULT_MEMORY,      /* malloc gives the gateway nothing (starve.c) */
+	FAULT_POOL,        /* nor does an objpool (starve.c) */
+	FAULT_ABORTED,     /* a connection ends in the backlog (accept: ECONNABORTED) */
+	FAULT_BACKLOG,     /* it has to wait there (accept: EMFILE, ENFILE) */
+	FAULT_ACCEPT,      /* io_accept fails */
+	FAULT_CONNECT,     /* io_connect fails (socket: EMFILE) */
+	FAULT_SPOOL_OPEN,  /* there is no spool file to be had */
+	FAULT_SPOOL_USE,   /* a write or a read cannot even be begun */
+	FAULT_SPOOL_FILE,  /* its descriptor cannot be had */
+	FAULT_SEAT_LOST,   /* a container's connection is forgotten on the way, idle or not: no end is seen */
+	FAULT_CLIENT_LOST, /* likewise an idle client's */
 	FAULTS,
 };
 

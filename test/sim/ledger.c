@@ -104,6 +104,12 @@ bool judge_overload(struct world *w)
 	return w->oracle.refused_us && w->oracle.refused_us + GRACE_US >= world_now_us(w);
 }
 
+bool judge_want(struct world *w)
+{
+	oracle_note_refusals(w);
+	return w->oracle.struck_us && w->oracle.struck_us + GRACE_US >= world_now_us(w);
+}
+
 /* Is this problem a fair answer to the request? */
 static bool is_fair(struct world *w, const struct record *r, enum problem p)
 {
@@ -202,7 +208,7 @@ void judge_delivery(struct world *w, uint32_t token)
 	else if (r->async && ps->job_retry != JOB_RETRY_NEVER) /* it may have become a job */
 		rule = RETRY_ALWAYS;
 	VERIFY(w, rule != RETRY_NEVER, "token %u is delivered again although the pool forbids it", token);
-	VERIFY(w, r->harmed || judge_overload(w), "token %u is delivered again although nothing was wrong",
+	VERIFY(w, r->harmed || judge_want(w), "token %u is delivered again although nothing was wrong",
 		token);
 	VERIFY(w, rule == RETRY_ALWAYS || idempotent || r->maybe_stale,
 		"token %u is delivered again although it is not safe", token);

@@ -108,6 +108,9 @@ bool judge_crowd(struct world *w);
 /* There was no room for something not long ago. */
 bool judge_overload(struct world *w);
 
+/* The machine did not give something not long ago. */
+bool judge_want(struct world *w);
+
 /* May the connection end without the whole answer? some_answer: its head has come. */
 bool judge_cut(struct world *w, uint32_t token, bool some_answer);
 

@@ -12,6 +12,8 @@ enum {
 	HEAD_BYTES = 4 * 1024,     /* the longest head of an answer here */
 	WINDOW_BYTES = 256 * 1024, /* of a spool file, in memory */
 	RESULT_BYTES = 256 * 1024, /* of a job's result that are read at once */
+	SEGMENT_BYTES = 16 * 1024, /* the least that a buffer takes for more bytes */
+	HEAD_END_BYTES = 64,       /* behind the head of a request whose length was not known */
 };
 
 void oracle_begin(struct world *w)
@@ -158,6 +160,26 @@ static void note_position(
 
 /* ---- reasons for refusals ---- */
 
+/* Whatever was sent there in an earlier turn, and is not over. */
+static bool is_at_work(const struct slot *s, uint64_t now_us)
+{
+	return (s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE) && upstream_of(s)->asked_us < now_us;
+}
+
+/* A health check is sent only where nothing is in flight. */
+static void check_probes(const struct world *w, const struct container *c)
+{
+	uint64_t now_us = world_now_us(w);
+	for (uint32_t i = 0; i < c->n_slots; i++) {
+		const struct upstream *u = upstream_of(&c->slot[i]);
+		if (c->slot[i].state != SLOT_BUSY || u->probe != PROBE_HEALTH || u->asked_us != now_us)
+			continue;
+		for (uint32_t k = 0; k < c->n_slots; k++)
+			VERIFY(w, k == i || !is_at_work(&c->slot[k], now_us),
+				"container %u is sent a health check while it is busy", c->id);
+	}
+}
+
 static void note_reasons(
 	struct world *w, struct pool_watch *pw, const struct pool_pulse *now, const struct pool *p)
 {
@@ -174,6 +196,8 @@ static void note_reasons(
 	for (uint32_t i = 0; i < p->n_containers; i++) {
 		struct container_watch *cw = &pw->containers[i];
 		bool down = p->containers[i]->state == CONTAINER_DOWN;
+		if (container_in_flight(p->containers[i]) > 1)
+			check_probes(w, p->containers[i]);
 		hopeless &= down || cw->down;
 		cw->down = down;
 	}
@@ -232,16 +256,73 @@ static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
 	return bytes;
 }
 
+/* Of what is kept, that for which limits.memory is not asked: bytes on their way to clients (a segment is
+ * given back as a whole), windows into spool files, requests that came early or were read back from the
+ * store. */
+static uint64_t unasked_bytes(const struct reactor *r, uint32_t piece_bytes)
+{
+	uint64_t bytes = (uint64_t)r->exchange_pool.used * HEAD_END_BYTES;
+	list_for_each (n, &r->clients) {
+		const struct client *c = CONTAINER_OF(n, struct client, node);
+		bytes += c->early.cap;
+		if (c->out)
+			bytes += buffer_left(&c->out->buffer) + c->out->buffer.window_cap + SEGMENT_BYTES +
+				piece_bytes;
+	}
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct pool *p = &r->routes[i]->pool;
+		for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
+			const struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
+			bytes += ex->job && ex->request ? ex->request->cap : 0;
+		}
+		for (uint32_t k = 0; k < p->n_containers; k++) {
+			for (uint32_t s = 0; s < p->containers[k]->n_slots; s++) {
+				const struct exchange *ex = upstream_of(&p->containers[k]->slot[s])->exchange;
+				const struct request *q = ex ? ex->request : NULL;
+				bytes += HEAD_BYTES + (q && ex->job ? q->cap : 0);
+				bytes += q && q->body ? q->body->window_cap : 0;
+			}
+		}
+	}
+	return bytes;
+}
+
+/* Results whose beginning is being read for clients: they are read when there is room for them. */
+static uint64_t results_begun_bytes(const struct reactor *r)
+{
+	uint64_t bytes = 0;
+	list_for_each (n, &r->clients) {
+		const struct watch *watch = CONTAINER_OF(n, struct client, node)->watch;
+		if (watch && watch->kind == WATCH_RESULT && watch->asking && !watch->begun)
+			bytes += RESULT_BYTES;
+	}
+	return bytes;
+}
+
+static void check_memory(const struct world *w)
+{
+	const struct reactor *r = w->reactor;
+	uint64_t used = r->budget.memory_used, limit = w->plan.settings.memory_limit_bytes;
+	uint32_t piece_bytes = w->plan.container_wire.piece_max;
+	if (used > limit) {
+		VERIFY(w, used <= limit + memory_allowance(r, piece_bytes), "I7: %llu bytes in memory",
+			(unsigned long long)used);
+		VERIFY(w, used <= limit + unasked_bytes(r, piece_bytes),
+			"I7: %llu bytes in memory, of which %llu needed no room", (unsigned long long)used,
+			(unsigned long long)unasked_bytes(r, piece_bytes));
+	}
+	if (r->jobs.asked_bytes > limit)
+		VERIFY(w, results_begun_bytes(r) <= limit, "I7: %llu bytes of results are asked for",
+			(unsigned long long)results_begun_bytes(r));
+}
+
 static void check_limits(struct world *w)
 {
 	const struct reactor *r = w->reactor;
 	const struct settings *s = &w->plan.settings;
 	const struct budget *b = &r->budget;
 	uint32_t piece_bytes = w->plan.container_wire.piece_max;
-	VERIFY(w,
-		b->memory_used <= s->memory_limit_bytes ||
-			b->memory_used <= s->memory_limit_bytes + memory_allowance(r, piece_bytes),
-		"I7: %llu bytes in memory", (unsigned long long)b->memory_used);
+	check_memory(w);
 	/* an answer that runs when the limit is met brings another piece before it is paused */
 	VERIFY(w,
 		b->spool_used <= s->spool_max_bytes ||
