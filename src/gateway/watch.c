@@ -3,9 +3,9 @@
 #include "gateway/client.h"
 #include "gateway/describe.h"
 #include "gateway/exchange.h"
-#include "gateway/fingerprint.h"
 #include "gateway/job.h"
 #include "gateway/reactor.h"
+#include "gateway/watch_parts.h"
 #include "http/write.h"
 
 #include <errno.h>
@@ -16,10 +16,7 @@
 enum {
 	POSITION_US = 250 * 1000, /* positions are told at most so often */
 	BEAT_US = 15 * 1000 * 1000,
-	RESULT_PIECE = 256 * 1024, /* of a result is read at once; the next when the client has taken it */
 };
-
-static void on_reply(void *owner, const struct store_reply *reply);
 
 static const struct str no_store = { NO_STORE, sizeof NO_STORE - 1 };
 
@@ -55,7 +52,7 @@ void watch_follow(struct watch *w, struct job *job)
 	job->watches = w;
 }
 
-static void unfollow(struct watch *w)
+void watch_unfollow(struct watch *w)
 {
 	if (!w->job)
 		return;
@@ -67,70 +64,60 @@ static void unfollow(struct watch *w)
 }
 
 /* Nobody waits any more. */
-static void retire(struct watch *w)
+void watch_retire(struct watch *w)
 {
 	struct watch **list = w->asking ? &w->reactor->jobs.unanswered : &w->reactor->dead_watches;
-	unfollow(w);
+	watch_unfollow(w);
 	w->client = NULL;
 	w->next = *list;
 	*list = w;
 }
 
-/* The store has answered. */
-static void bury_unanswered(struct watch *w)
-{
-	struct watch **at = &w->reactor->jobs.unanswered;
-	while (*at != w)
-		at = &(*at)->next;
-	*at = w->next;
-	retire(w);
-}
-
 /* The client gets its answer now, and is its own again; returns it. */
-static struct client *finish(struct watch *w)
+struct client *watch_finish(struct watch *w)
 {
 	struct client *c = w->client;
 	c->watch = NULL;
-	retire(w);
+	watch_retire(w);
 	return c;
 }
 
 void watch_discard(struct watch *w)
 {
 	if (w && w->client)
-		(void)finish(w);
+		(void)watch_finish(w);
 }
 
 void watch_leave(struct watch *w)
 {
 	if (w->client)
-		retire(w);
+		watch_retire(w);
 }
 
-static void problem(struct watch *w, enum problem p, const char *detail)
+void watch_problem(struct watch *w, enum problem p, const char *detail)
 {
-	struct client *c = finish(w);
+	struct client *c = watch_finish(w);
 	c->reactor->metrics.problems[p]++;
 	client_problem(c, p, detail, p == PROBLEM_OVERLOADED || p == PROBLEM_STORAGE_FULL ? 5 : 0, no_store);
 }
 
-static void store_problem(struct watch *w, int err)
+void watch_store_problem(struct watch *w, int err)
 {
 	if (w->begun) /* the rest of an answer, or the end of its events, cannot be had any more */
-		client_abort(finish(w));
+		client_abort(watch_finish(w));
 	else if (err == -ENOENT)
-		problem(w, PROBLEM_NOT_FOUND,
+		watch_problem(w, PROBLEM_NOT_FOUND,
 			"no job has this id; finished jobs are forgotten after jobs.max_age");
 	else if (err == -ENODATA)
-		problem(w, PROBLEM_GONE, "the job is over, and its result is not kept any more");
+		watch_problem(w, PROBLEM_GONE, "the job is over, and its result is not kept any more");
 	else if (err == -ENOSPC || err == -EDQUOT)
-		problem(w, PROBLEM_STORAGE_FULL,
+		watch_problem(w, PROBLEM_STORAGE_FULL,
 			"the store has no room for another job at the moment; synchronous requests are "
 			"served as ever");
 	else if (err == -ENOMEM)
-		problem(w, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows");
+		watch_problem(w, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows");
 	else
-		problem(w, PROBLEM_INTERNAL, "the store does not answer");
+		watch_problem(w, PROBLEM_INTERNAL, "the store does not answer");
 }
 
 /* ---- events ---- */
@@ -172,7 +159,7 @@ static struct str event_id(uint32_t changes, uint32_t position, char text[24])
 	return (struct str){ text, writer_len(&w) };
 }
 
-static void begin_events(struct watch *w)
+void watch_begin_stream(struct watch *w)
 {
 	struct client *c = w->client;
 	char head[256];
@@ -186,7 +173,7 @@ static void begin_events(struct watch *w)
 	w->beat_us = c->reactor->io->now_us + BEAT_US;
 	client_set_timer(c, POSITION_US);
 	if (client_send(c, &iov, 1) && c->head_only)
-		client_answered(finish(w), c->keep_alive);
+		client_answered(watch_finish(w), c->keep_alive);
 }
 
 /* Where the job stands, if that is news. reason: why it is where it is, or NULL. */
@@ -209,7 +196,7 @@ static void tell_place(struct watch *w, const char *reason)
 
 static void end_events(struct watch *w)
 {
-	struct client *c = finish(w);
+	struct client *c = watch_finish(w);
 	struct iovec iov = { (char *)(uintptr_t) "0\r\n\r\n", 5 };
 	if (client_send(c, &iov, 1))
 		client_answered(c, c->keep_alive);
@@ -218,13 +205,13 @@ static void end_events(struct watch *w)
 void watch_begin_events(struct watch *w, struct job *job)
 {
 	watch_follow(w, job);
-	begin_events(w);
+	watch_begin_stream(w);
 	if (w->client)
 		tell_place(w, NULL);
 }
 
 /* From a record of a job that is over. */
-static void tell_end(struct watch *w, const struct store_record *rec)
+void watch_tell_end(struct watch *w, const struct store_record *rec)
 {
 	struct reactor *r = w->client->reactor;
 	describe_record(&r->json, rec);
@@ -233,71 +220,7 @@ static void tell_end(struct watch *w, const struct store_record *rec)
 		end_events(w);
 }
 
-/* ---- asking the store ---- */
-
-static void reply_record(struct watch *w, const struct store_record *rec)
-{
-	struct client *c = finish(w);
-	describe_record(&c->reactor->json, rec);
-	client_reply(c, 200, "application/json", no_store, json_str(&c->reactor->json));
-}
-
-/* The first piece of an answer: its head, and what of the body came with it. */
-static void begin_result(struct watch *w, const struct store_record *rec, const struct store_reply *reply)
-{
-	struct client *c = w->client;
-	struct reactor *r = c->reactor;
-	struct writer out;
-	bool keep_alive = c->keep_alive && !r->draining;
-	writer_init(&out, r->scratch, sizeof r->scratch);
-	describe_result_head(&out, rec, reply->head, keep_alive);
-	struct iovec iov[2] = { { out.start, writer_len(&out) },
-		{ (char *)(uintptr_t)reply->body.ptr, reply->body.len } };
-	w->begun = true;
-	w->total = rec->body_bytes;
-	w->at = reply->body.len;
-	if (c->head_only)
-		w->at = w->total;
-	(void)client_send(c, iov, reply->body.len && !c->head_only ? 2 : 1);
-}
-
-static void got_result(struct watch *w, const struct store_reply *reply)
-{
-	const struct store_record *rec = reply->n_records ? reply->records : NULL;
-	if (!w->begun && rec && rec->state != STORE_DONE) {
-		struct client *c = finish(w);
-		if (store_is_final(rec->state))
-			reply_failure(c, rec);
-		else
-			reply_left_alone(c, rec);
-		return;
-	}
-	if (reply->err || !rec) {
-		store_problem(w, reply->err ? reply->err : -ENOENT);
-		return;
-	}
-	if (!w->begun) {
-		begin_result(w, rec, reply);
-	} else {
-		struct iovec iov = { (char *)(uintptr_t)reply->body.ptr, reply->body.len };
-		w->at += reply->body.len;
-		(void)client_send(w->client, &iov, 1);
-	}
-	if (!w->client)
-		return; /* it left while it was sent to */
-	if (w->at == w->total) {
-		struct client *c = finish(w);
-		client_answered(c, c->keep_alive);
-	} else if (!w->client->out) {
-		watch_ask(w);
-	}
-}
-
-void watch_taken(struct watch *w)
-{
-	if (w->kind == WATCH_RESULT && w->begun && !w->asking)
-		watch_ask(w);
-}
+/* ---- what became of the job ---- */
 
 /* Its client waits for the result, and is told where the job is when the time is up. */
 static void wait_for_result(struct watch *w)
@@ -308,186 +231,11 @@ static void wait_for_result(struct watch *w)
 	client_set_timer(w->client, w->deadline_us > now_us ? w->deadline_us - now_us : 0);
 }
 
-/* The key was used before, by a job of which this is the record. */
-static void reply_repeat(struct watch *w, const struct store_record *rec)
-{
-	if (memcmp(w->hash, rec->payload_hash, sizeof w->hash) != 0) {
-		problem(w, PROBLEM_KEY_MISMATCH,
-			"this Idempotency-Key came with another method, path or body before");
-		return;
-	}
-	struct exchange *ex = w->client->exchange;
-	bool over = store_is_final(rec->state), submit = w->kind == WATCH_MESSAGE || (ex && ex->submit);
-	if (ex)
-		exchange_forget(ex);
-	if (over && w->deadline_us) {
-		unfollow(w);
-		w->kind = WATCH_RESULT;
-		w->id = rec->id;
-		watch_ask(w);
-		return;
-	}
-	struct client *c = finish(w);
-	if (over)
-		reply_accepted_before(c, rec, submit);
-	else
-		reply_key_in_use(c, rec);
-}
-
-static void got_key(struct watch *w, const struct store_reply *reply)
-{
-	struct exchange *ex = w->client->exchange;
-	struct job_request req = { .key = str_of(ex->request->key) };
-	if (reply->err == 0 && reply->n_records) {
-		reply_repeat(w, reply->records);
-		return;
-	}
-	if (reply->err && reply->err != -ENOENT) {
-		exchange_forget(ex);
-		store_problem(w, reply->err);
-		return;
-	}
-	memcpy(req.hash, w->hash, sizeof req.hash);
-	w->kind = ex->submit ? WATCH_MESSAGE : WATCH_ACCEPTED;
-	(void)job_submit(ex, w, &req);
-}
-
-void watch_key(struct watch *w)
-{
-	struct exchange *ex = w->client->exchange;
-	struct reactor *r = w->reactor;
-	fingerprint_end(ex->request->fingerprint, w->hash);
-	w->asking = true;
-	int err = store_find(r->jobs.store, str_of(ex->route->settings->name), str_of(ex->request->key),
-		r->io->wall_us, on_reply, w);
-	if (err == 0)
-		return;
-	w->asking = false;
-	exchange_forget(ex);
-	store_problem(w, err);
-}
-
-static void on_reply(void *owner, const struct store_reply *reply)
-{
-	struct watch *w = owner;
-	w->asking = false;
-	if (w->kind == WATCH_RESULT)
-		w->reactor->jobs.asked_bytes -= RESULT_PIECE;
-	if (!w->client) {
-		bury_unanswered(w);
-		return;
-	}
-	switch (w->kind) {
-	case WATCH_STATUS:
-		if (reply->err || !reply->n_records)
-			store_problem(w, reply->err ? reply->err : -ENOENT);
-		else
-			reply_record(w, reply->records);
-		return;
-	case WATCH_RESULT:
-		got_result(w, reply);
-		return;
-	case WATCH_EVENTS:
-		if (reply->err || !reply->n_records) {
-			store_problem(w, reply->err ? reply->err : -ENOENT);
-			return;
-		}
-		if (!w->begun && !store_is_final(reply->records->state)) {
-			reply_left_alone(finish(w), reply->records);
-			return;
-		}
-		if (!w->begun && w->told_end) {
-			client_reply_empty(finish(w), 204); /* which ends an EventSource's attempts */
-			return;
-		}
-		if (!w->begun)
-			begin_events(w);
-		if (w->client)
-			tell_end(w, reply->records);
-		return;
-	case WATCH_CANCEL:
-		if (reply->err)
-			store_problem(w, reply->err);
-		else
-			client_reply_empty(finish(w), 204);
-		return;
-	case WATCH_LIST:
-		if (reply->err) {
-			store_problem(w, reply->err);
-		} else {
-			struct client *c = finish(w);
-			describe_list(&c->reactor->json, reply);
-			client_reply(c, 200, "application/json", no_store, json_str(&c->reactor->json));
-		}
-		return;
-	case WATCH_KEY:
-		got_key(w, reply);
-		return;
-	case WATCH_MESSAGE:
-	case WATCH_ACCEPTED:
-		return;
-	}
-}
-
-/* A piece of a result, which the client is sent from memory. At memory_limit no new one is begun. */
-static int ask_result(struct watch *w)
-{
-	struct jobs *j = &w->reactor->jobs;
-	struct budget *budget = &w->reactor->budget;
-	if (!w->begun && budget->memory_used + j->asked_bytes + RESULT_PIECE > budget->memory_max) {
-		budget->refused++;
-		return -ENOMEM;
-	}
-	int err = store_read(j->store, &w->id, w->at, RESULT_PIECE, on_reply, w);
-	if (err == 0)
-		j->asked_bytes += RESULT_PIECE;
-	return err;
-}
-
-void watch_ask(struct watch *w)
-{
-	struct store *s = w->client->reactor->jobs.store;
-	int err = 0;
-	w->asking = true;
-	switch (w->kind) {
-	case WATCH_STATUS:
-	case WATCH_EVENTS:
-		err = store_get(s, &w->id, on_reply, w);
-		break;
-	case WATCH_RESULT:
-		err = ask_result(w);
-		break;
-	case WATCH_CANCEL:
-		err = store_remove(s, &w->id, on_reply, w);
-		break;
-	case WATCH_LIST:
-	case WATCH_KEY:
-	case WATCH_MESSAGE:
-	case WATCH_ACCEPTED:
-		break;
-	}
-	if (err == 0)
-		return;
-	w->asking = false;
-	store_problem(w, err);
-}
-
-void watch_list(struct watch *w, const struct store_filter *filter)
-{
-	w->asking = true;
-	if (store_list(w->client->reactor->jobs.store, filter, on_reply, w) == 0)
-		return;
-	w->asking = false;
-	problem(w, PROBLEM_OVERLOADED, "out of memory");
-}
-
-/* ---- what became of the job ---- */
-
 static void acknowledge(struct watch *w)
 {
 	struct job *job = w->job;
 	if (w->then_events) {
-		begin_events(w);
+		watch_begin_stream(w);
 		if (w->client)
 			tell_place(w, NULL);
 		return;
@@ -498,7 +246,7 @@ static void acknowledge(struct watch *w)
 	}
 	enum watch_kind kind = w->kind;
 	bool applied = w->applied;
-	struct client *c = finish(w);
+	struct client *c = watch_finish(w);
 	if (kind == WATCH_MESSAGE)
 		reply_message(c, job);
 	else
@@ -531,9 +279,9 @@ static void on_refused(struct watch *w, const void *arg)
 {
 	const struct store_reply *reply = arg;
 	if (reply->err == -EEXIST && reply->n_records) /* the same key, a moment earlier */
-		reply_repeat(w, reply->records);
+		watch_reply_repeat(w, reply->records);
 	else
-		store_problem(w, reply->err);
+		watch_store_problem(w, reply->err);
 }
 
 void watch_job_refused(struct job *job, const struct store_reply *reply)
@@ -546,13 +294,13 @@ static void on_stuck(struct watch *w, const void *arg)
 	(void)arg;
 	struct job *job = w->job;
 	if (w->kind == WATCH_CANCEL)
-		problem(w, PROBLEM_STORAGE_FULL,
+		watch_problem(w, PROBLEM_STORAGE_FULL,
 			"the job is cancelled, but the store cannot take that at the moment; it is tried "
 			"again");
 	else if (w->kind == WATCH_STATUS)
-		reply_status(finish(w), job);
+		reply_status(watch_finish(w), job);
 	else if (w->kind == WATCH_RESULT && !w->waits)
-		reply_not_ready(finish(w), job);
+		reply_not_ready(watch_finish(w), job);
 }
 
 void watch_job_stuck(struct job *job)
@@ -575,7 +323,7 @@ static void reply_cancelled(struct watch *w)
 {
 	struct job *job = w->job;
 	bool ran = w->ran;
-	struct client *c = finish(w);
+	struct client *c = watch_finish(w);
 	if (!ran) {
 		client_reply_empty(c, 204);
 		return;
@@ -594,12 +342,12 @@ static void on_over(struct watch *w, const void *arg)
 		acknowledge(w);
 		if (w->kind != WATCH_RESULT)
 			return;
-		unfollow(w);
+		watch_unfollow(w);
 		watch_ask(w);
 		return;
 	case WATCH_EVENTS:
 	case WATCH_RESULT:
-		unfollow(w);
+		watch_unfollow(w);
 		watch_ask(w);
 		return;
 	case WATCH_CANCEL:
@@ -607,11 +355,11 @@ static void on_over(struct watch *w, const void *arg)
 			reply_cancelled(w);
 			return;
 		}
-		unfollow(w); /* its end was on its way already: what is over is forgotten */
+		watch_unfollow(w); /* its end was on its way already: what is over is forgotten */
 		watch_ask(w);
 		return;
 	case WATCH_STATUS:
-		unfollow(w);
+		watch_unfollow(w);
 		watch_ask(w);
 		return;
 	case WATCH_LIST:
@@ -624,7 +372,7 @@ void watch_job_over(struct job *job)
 {
 	each(job, on_over, NULL);
 	while (job->watches)
-		unfollow(job->watches);
+		watch_unfollow(job->watches);
 }
 
 /* ---- time ---- */
@@ -642,7 +390,7 @@ void watch_timer(struct watch *w)
 	if (w->kind == WATCH_RESULT && w->job && w->waits && now_us >= w->deadline_us) {
 		struct job *job = w->job;
 		bool accepts = w->accepts, applied = w->applied;
-		struct client *c = finish(w);
+		struct client *c = watch_finish(w);
 		if (accepts)
 			reply_accepted(c, job, applied);
 		else
