@@ -77,6 +77,16 @@ void upstream_answer_ended(struct upstream *u, bool keep, struct answer_part *pa
 		upstream_answered(u, keep, part);
 }
 
+/* No answer will come of this. A probe's says nothing about a request that was given up: it is asked again.
+ */
+static void answer_lost(struct upstream *u, enum failure failure, const char *what)
+{
+	if (u->probe && u->slot->state == SLOT_ZOMBIE)
+		upstream_ended(u, what);
+	else
+		upstream_failed(u, failure, what);
+}
+
 /* Payload of bytes[0..n) into the part, as many slices as fit. Returns the bytes used; *ret_status as
  * http_body_feed's. */
 static size_t take_body(struct upstream *u, const char *bytes, size_t n, struct answer_part *part,
@@ -110,7 +120,7 @@ void upstream_take_body(struct upstream *u, const struct http_head *head, const 
 		bytes += used;
 		n -= used;
 		if (status == PARSE_BAD) {
-			upstream_failed(u, FAILURE_BAD_ANSWER, "its answer's chunks are broken");
+			answer_lost(u, FAILURE_BAD_ANSWER, "its answer's chunks are broken");
 			return;
 		}
 		for (int i = 0; u->probe && i < part.n_body; i++)
@@ -149,7 +159,7 @@ static size_t take_head(struct upstream *u, const char *bytes, size_t n)
 	case PARSE_MORE:
 		return 0;
 	case PARSE_BAD:
-		upstream_failed(u, FAILURE_BAD_ANSWER, parse_error_text(head->error));
+		answer_lost(u, FAILURE_BAD_ANSWER, parse_error_text(head->error));
 		return 0;
 	case PARSE_OK:
 		break;
@@ -158,8 +168,7 @@ static size_t take_head(struct upstream *u, const char *bytes, size_t n)
 		if (u->exchange && u->exchange->upgrade && u->exchange->client)
 			tunnel_start(u, head, bytes + head->bytes, n - head->bytes);
 		else
-			upstream_failed(
-				u, FAILURE_BAD_ANSWER, "it switches protocols without being asked to");
+			answer_lost(u, FAILURE_BAD_ANSWER, "it switches protocols without being asked to");
 		return 0;
 	}
 	if (head->status < 200)
@@ -191,7 +200,7 @@ void upstream_take_head(struct upstream *u, const char *bytes, size_t n)
 	char *joined = NULL;
 	if (u->partial) {
 		if (keep_partial(u, bytes, n) < 0) {
-			upstream_failed(u, FAILURE_LOST, "out of memory for its answer");
+			answer_lost(u, FAILURE_LOST, "out of memory for its answer");
 			return;
 		}
 		joined = u->partial;
@@ -206,6 +215,6 @@ void upstream_take_head(struct upstream *u, const char *bytes, size_t n)
 		n -= used;
 	}
 	if (u->phase == UPSTREAM_HEAD && n && u->got_bytes && !u->partial && keep_partial(u, bytes, n) < 0)
-		upstream_failed(u, FAILURE_LOST, "out of memory for its answer");
+		answer_lost(u, FAILURE_LOST, "out of memory for its answer");
 	free(joined);
 }
