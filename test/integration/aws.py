@@ -19,7 +19,7 @@ import subprocess
 import threading
 import urllib.parse
 
-from berth import BUILD, ROOT, run, wait_until
+from berth import BUILD, ROOT, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 REGION = "eu-central-1"
@@ -30,54 +30,50 @@ READ_ONLY = re.compile("Describe|Get|List|Head")
 @functools.cache
 def python_with_moto():
     """The path of a Python that has moto and boto3, or None."""
+    look = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('boto3', 'flask', 'moto'))))"
     for name in ("python3", "/usr/bin/python3", "python3.13", "python3.12", "python3.11"):
         path = shutil.which(name)
-        if path and subprocess.run([path, "-c", "import boto3, flask, moto.server"], capture_output=True,
-                                   check=False).returncode == 0:
+        if path and subprocess.run([path, "-c", look], capture_output=True, check=False).returncode == 0:
             return path
     return None
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Cloud:
     """A moto server, and boto3 to look into it."""
 
     def __init__(self, directory):
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
         self._log = open(pathlib.Path(directory) / "moto.log", "w", encoding="utf-8")
-        self._server = subprocess.Popen([python_with_moto(), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
-                                        stdout=self._log, stderr=subprocess.STDOUT, cwd=directory)
-        self._boto = subprocess.Popen([python_with_moto(), HERE / "aws_boto.py"], stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, text=True, env={**os.environ, "AWS_CONFIG_FILE": "/dev/null"})
+        self._moto = subprocess.Popen([python_with_moto(), HERE / "aws_moto.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=self._log, text=True, cwd=directory,
+                                      env={**os.environ, "AWS_CONFIG_FILE": "/dev/null"})
         self._lock = threading.Lock()
-        self.keys = {"id": "bootstrap", "secret": "bootstrap"}
-        wait_until(self._answers, "moto", 60)
-        self.keys = self.make_user("admin", EVERYTHING)
-        self.call("ec2", "describe_instances")  # the first is slow
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
-        connection.request("POST", "/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
-        assert connection.getresponse().status == 200
+        port = self._moto.stdout.readline()
+        assert port, f"moto has ended; see {self._log.name}"
+        self.port = int(port)
+        self.reset()
         self.image = self.call("ec2", "describe_images", Filters=[
             {"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]["ImageId"]
 
-    def _answers(self):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        assert self._server.poll() is None, "moto has ended"
-        return False
+    def reset(self):
+        """All that there is goes. Only the first calls, which make the user whose keys are used, need no signature."""
+        self._tell("reset-auth", "inf")
+        self._tell("reset")
+        self.keys = {"id": "bootstrap", "secret": "bootstrap"}
+        self.keys = self.make_user("admin", EVERYTHING)
+        self._tell("reset-auth", "0")
+
+    def _tell(self, what, value=""):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        with contextlib.closing(connection):
+            connection.request("POST", f"/moto-api/{what}", value, {"Content-Type": "text/plain"})
+            assert connection.getresponse().status == 200
 
     def call(self, service, call, **arguments):
         """One call of boto3, at moto itself."""
         with self._lock:
             print(json.dumps({"service": service, "call": call, "arguments": arguments, "keys": self.keys,
-                              "endpoint": self.endpoint, "region": REGION}), file=self._boto.stdin, flush=True)
-            answer = json.loads(self._boto.stdout.readline())
+                              "region": REGION}), file=self._moto.stdin, flush=True)
+            answer = json.loads(self._moto.stdout.readline())
         if "error" in answer:
             raise LookupError(answer["error"])
         return answer["result"]
@@ -89,9 +85,9 @@ class Cloud:
         return {"id": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
 
     def stop(self):
-        for process in (self._boto, self._server):
-            process.terminate()
-            process.wait(20)
+        self._moto.stdin.close()
+        self._moto.wait(20)
+        self._moto.stdout.close()
         self._log.close()
 
 
@@ -183,6 +179,7 @@ class Proxy:
         self.calls = []
         self.on_call = lambda call, forward: forward()
         self._counts = collections.Counter()
+        self._answered = collections.Counter()
         self._tokens = {}
         self._lock = threading.Lock()
         proxy = self
@@ -210,11 +207,16 @@ class Proxy:
         with self._lock:
             self.calls = []
             self._counts.clear()
+            self._answered.clear()
         return self
 
     @property
     def changes(self):
         return [call for call in self.calls if call.changes]
+
+    def times(self, name):
+        """How many calls of that name have been answered with yes."""
+        return self._answered[name]
 
     def _note(self, handler, body):
         form = dict(urllib.parse.parse_qsl(body.decode("latin-1"))) if handler.path == "/" else {}
@@ -252,6 +254,8 @@ class Proxy:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
+        with self._lock:
+            self._answered[call.name] += answer[0] == 200
         handler.send_response(answer[0])
         handler.send_header("Content-Length", str(len(answer[1])))
         handler.end_headers()

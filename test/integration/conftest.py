@@ -84,13 +84,20 @@ def container():
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory):
-    """AWS as moto plays it, one for all tests: each has a fleet of another name."""
+def only_cloud(tmp_path_factory):
+    """AWS as moto plays it, one for all tests."""
     if not aws.python_with_moto():
         pytest.skip("no Python on PATH has moto and boto3 (pip install 'moto[server]' boto3)")
     it = aws.Cloud(tmp_path_factory.mktemp("moto"))
     yield it
     it.stop()
+
+
+@pytest.fixture(scope="module")
+def cloud(only_cloud):
+    """It is empty when a file's tests begin; each of them has a fleet of another name."""
+    only_cloud.reset()
+    return only_cloud
 
 
 @pytest.fixture

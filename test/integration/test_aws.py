@@ -1,8 +1,6 @@
 """berth up, status and down --on aws, against moto with signatures and policies checked. What exists afterwards is read
 back through boto3."""
 
-import base64
-import hashlib
 import json
 import os
 import re
@@ -148,7 +146,7 @@ def test_objects_are_uploaded_once_and_a_bucket_of_ones_own_stays(cloud, proxy, 
     for key in keys:
         digest = re.search("[0-9a-f]{64}", key)
         body = cloud.call("s3", "get_object", Bucket="mine-alone", Key=key)["Body"]
-        assert not digest or hashlib.sha256(base64.b64decode(body)).hexdigest() == digest[0]
+        assert not digest or body == digest[0]
     proxy.forget()
     assert own.up("--workers", 2, "--bucket", "mine-alone").returncode == 0
     assert [call.name for call in proxy.changes] == ["RunInstances"]

@@ -2,10 +2,12 @@
 fleet or with nothing, and `berth down` leaves nothing.
 
 The calls are learnt from a life without a fault. Each gets one kind of fault, by rotation; with BERTH_TESTS=all each gets
-each kind, one a life.
+each kind; with BERTH_TESTS=alone, each kind has a life of its own.
 """
 
+import collections
 import concurrent.futures
+import itertools
 import os
 import re
 import subprocess
@@ -14,9 +16,10 @@ import pytest
 
 import aws
 
-ALL = os.environ.get("BERTH_TESTS") == "all"
-AT_ONCE = 3  # lives side by side, each with a fleet of its own
-PER_LIFE = 5  # faults that pass by themselves in one life, but with BERTH_TESTS=all
+EXTENT = os.environ.get("BERTH_TESTS")
+AT_ONCE = 4  # lives side by side, each with a fleet of its own
+PER_LIFE = 10  # faults that pass by themselves in one life
+PER_CLOUD = 48  # lives, after which moto forgets what has ended: it looks at all of that at each call
 
 
 def throttle(call, forward):
@@ -66,12 +69,15 @@ class Life:
         self.proxy.on_call = self._on_call
         directory.mkdir()
         self.operator = aws.Operator(cloud, name, directory, environment, self.proxy.endpoint)
-        self.happened = []
+        self.happened = []  # what, in words
+        self.struck = set()  # which of the faults
 
     def _on_call(self, call, forward):
-        kind = self.faults.get((self.phase, call.name, call.number))
+        at = (self.phase, call.name, call.number)
+        kind = self.faults.get(at)
         if not kind:
             return forward()
+        self.struck.add(at)
         self.happened.append(f"{self.phase}: {call} {kind.__name__}")
         return kind(call, forward)
 
@@ -103,6 +109,17 @@ class Life:
 
     def _run(self):
         up = self.up()
+        wrong = self._look_at_up(up)
+        if not wrong and up.returncode != 0 and self._faults_of("down"):
+            self.happened.append("up again")
+            self.faults = self._faults_of("down")
+            wrong = self._look_at_up(self.up())
+        return wrong or self._look_at_down(self.down())
+
+    def _faults_of(self, phase):
+        return {at: kind for at, kind in self.faults.items() if at[0] == phase}
+
+    def _look_at_up(self, up):
         left = self.operator.cluster.leftovers()
         if up.returncode == 0 and not self.is_complete():
             return f"{self.happened}: up says that all is well, and there is only {left}"
@@ -110,10 +127,12 @@ class Life:
             return f"{self.happened}: up has failed and left {left}: {up.stderr}"
         if up.returncode != 0 and up.stderr.count("\n") != 1:
             return f"{self.happened}: not one line: {up.stderr}"
-        lasting = any(kind in LASTING for (phase, *_), kind in self.faults.items() if phase == "up")
+        lasting = any(kind in LASTING for kind in self._faults_of("up").values())
         if up.returncode != 0 and not lasting:
             return f"{self.happened}: up gave up: {up.stderr}"
-        down = self.down()
+        return None
+
+    def _look_at_down(self, down):
         if down.returncode != 0:
             self.faults = {}
             down = self.down()
@@ -136,25 +155,44 @@ def learnt(cloud, tmp_path_factory):
     return calls
 
 
-def lives_by_rotation(calls):
-    """Faults for each life: one of each call; those that pass by themselves several in one life."""
-    chosen = [(call, KINDS[i % len(KINDS)]) for i, call in enumerate(calls)]
-    passing = [(call, kind) for call, kind in chosen if kind in PASSING]
-    lives = [dict(passing[i::-(-len(passing) // PER_LIFE)]) for i in range(-(-len(passing) // PER_LIFE))]
-    lasting = {phase: [(call, kind) for call, kind in chosen if kind in LASTING and call[0] == phase] for phase in ("up", "down")}
-    for i in range(max(len(l) for l in lasting.values())):  # one while it goes up, and one while it goes down
-        lives.append(dict(lasting["up"][i:i + 1] + lasting["down"][i:i + 1]))
-    return lives
+def spread(faults, per_life):
+    """Faults for each life, those of one life from all over the list: a call has but one of them at a time."""
+    n = -(-len(faults) // per_life)
+    return [dict(faults[i::n]) for i in range(n)]
+
+
+def lives_with(faults):
+    """Those that pass by themselves several in one life; the others one while it goes up, and one while it goes down."""
+    lives = spread([(call, kind) for call, kind in faults if kind in PASSING], PER_LIFE)
+    up, down = ([fault for fault in faults if fault[1] in LASTING and fault[0][0] == phase] for phase in ("up", "down"))
+    return lives + [dict(filter(None, pair)) for pair in itertools.zip_longest(up, down)]
+
+
+def lives_to_lead(calls):
+    each = [(call, kind) for call in calls for kind in KINDS]
+    if EXTENT == "alone":
+        return [dict([fault]) for fault in each]
+    return lives_with(each if EXTENT == "all" else [(call, KINDS[i % len(KINDS)]) for i, call in enumerate(calls)])
 
 
 def test_every_call_may_fail(cloud, learnt, environment, tmp_path):
     assert len(learnt) > 50
-    lives = [{call: kind} for call in learnt for kind in KINDS] if ALL else lives_by_rotation(learnt)
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(lambda i: Life(cloud, f"fault-{i}", tmp_path / f"life-{i}", environment, lives[i]).run(),
-                         range(len(lives)))
-        wrong = [text for text in found if text]
+    lives = lives_to_lead(learnt)
+    wrong, happened = [], 0
+
+    def lead(i):
+        life = Life(cloud, f"fault-{i}", tmp_path / f"life-{i}", environment, lives[i])
+        return life.run(), len(life.struck)
+
+    for first in range(0, len(lives), PER_CLOUD):
+        cloud.reset()
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            for text, struck in pool.map(lead, range(first, min(first + PER_CLOUD, len(lives)))):
+                happened += struck
+                wrong += [text] if text else []
     assert not wrong, "\n".join(wrong)
+    planned = sum(map(len, lives))
+    assert happened > 0.9 * planned, f"{happened} faults of {planned} have happened"
 
 
 # ---- what only some calls do ----
@@ -178,69 +216,57 @@ def check_life(one):
     assert not wrong, wrong
 
 
-def test_instances_are_pending_for_a_while(life):
-    seen = []
-
-    def on_call(call, forward):
-        status, body = forward()
-        if call.name == "DescribeInstances" and b"<name>running</name>" in body and len(seen) < 2:
-            seen.append(call)
-            body = body.replace(b"<name>running</name>", b"<name>pending</name>")
-        return status, body
-    check_life(life("pending", on_call))
-    assert len(seen) == 2
-
-
-def test_instances_are_not_seen_at_first(life):
+def test_instances_are_not_seen_at_first_and_then_pending(life):
     """Between the call that makes them and the answers that tell of them."""
-    hidden = []
+    hidden, pending = [], []
 
     def on_call(call, forward):
         status, body = forward()
-        if call.name == "DescribeInstances" and b"<instanceId>" in body and len(hidden) < 2:
+        if call.name != "DescribeInstances" or b"<instanceId>" not in body:
+            return status, body
+        if len(hidden) < 2:
             hidden.append(call)
             body = re.sub(rb"<reservationSet>.*</reservationSet>", b"<reservationSet/>", body, flags=re.DOTALL)
+        elif b"<name>running</name>" in body and len(pending) < 2:
+            pending.append(call)
+            body = body.replace(b"<name>running</name>", b"<name>pending</name>")
         return status, body
-    check_life(life("hidden", on_call))
-    assert len(hidden) == 2
+    check_life(life("unseen", on_call))
+    assert len(hidden) == len(pending) == 2
 
 
-@pytest.mark.parametrize("name, code, times", [
-    ("TerminateInstances", "InvalidInstanceID.NotFound", 2),
-    ("CreateTags", "InvalidInstanceID.NotFound", 1),
-    ("DeleteSecurityGroup", "DependencyViolation", 3),
-    ("AuthorizeSecurityGroupIngress", "InvalidGroup.NotFound", 1),
-    ("AddRoleToInstanceProfile", "NoSuchEntity", 1),
-    ("PutRolePolicy", "NoSuchEntity", 1),
-    ("PutObject", "NoSuchBucket", 1),
-    ("DeleteBucket", "BucketNotEmpty", 1),
-    ("DeleteRole", "DeleteConflict", 1)])
-def test_what_passes_by_itself_is_waited_out(life, name, code, times):
-    refused = []
+NO_PROFILE = "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+
+# What is refused at first, with which code and message, and how often.
+PASSES = {
+    "AddRoleToInstanceProfile": ("NoSuchEntity", "not yet", 1),
+    "AuthorizeSecurityGroupIngress": ("InvalidGroup.NotFound", "not yet", 1),
+    "CreateTags": ("InvalidInstanceID.NotFound", "not yet", 1),
+    "DeleteBucket": ("BucketNotEmpty", "not yet", 1),
+    "DeleteRole": ("DeleteConflict", "not yet", 1),
+    "DeleteSecurityGroup": ("DependencyViolation", "not yet", 3),
+    "PutObject": ("NoSuchBucket", "not yet", 1),
+    "PutRolePolicy": ("NoSuchEntity", "not yet", 1),
+    "RunInstances": ("InvalidParameterValue", NO_PROFILE, 3),
+    "TerminateInstances": ("InvalidInstanceID.NotFound", "not yet", 2),
+}
+
+
+def test_what_passes_by_itself_is_waited_out(life):
+    """Each of PASSES, in one life: instances, rules and profiles that AWS does not know everywhere yet."""
+    refused = collections.Counter()
 
     def on_call(call, forward):
-        if call.name == name and len(refused) < times:
-            refused.append(call)
-            return aws.error(call.service, code, "not yet", 400)
+        code, message, times = PASSES.get(call.name, (None, None, 0))
+        if refused[call.name] < times:
+            refused[call.name] += 1
+            return aws.error(call.service, code, message, 400)
         return forward()
-    one = life("passes-" + name.lower()[:20], on_call)
-    assert one.up().returncode == 0
+    one = life("passes", on_call)
+    assert one.up().returncode == 0 and one.is_complete()
     assert one.up("--workers", 1).returncode == 0
     assert one.down().returncode == 0 and not one.operator.cluster.leftovers()
-    assert len(refused) == times
-
-
-def test_a_profile_that_ec2_does_not_know_yet(life):
-    refused = []
-
-    def on_call(call, forward):
-        if call.name == "RunInstances" and len(refused) < 3:
-            refused.append(call)
-            return aws.error("ec2", "InvalidParameterValue", "Value (x) for parameter iamInstanceProfile.name is invalid. "
-                             "Invalid IAM Instance Profile name", 400)
-        return forward()
-    check_life(life("profile", on_call))
-    assert len(refused) == 3
+    assert refused == {name: times for name, (*_, times) in PASSES.items()}
 
 
 def test_a_token_of_an_instance_that_has_ended(life):

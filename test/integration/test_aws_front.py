@@ -98,8 +98,8 @@ def test_up_waits_for_the_front(machines, namespace):
         return operator.start_up("--workers", 2, *more, namespace=namespace)
 
     process = up()
-    wait_until(lambda: cluster.of_role("orchestrator"), "the orchestrator", 60)
-    (front,) = cluster.of_role("orchestrator")
+    wait_until(lambda: operator.proxy.times("RunInstances") == 3, "the instances", 60)
+    (front,) = wait_until(lambda: cluster.of_role("orchestrator"), "the orchestrator")
     host = front["PublicIpAddress"]
     workers = cluster.workers()
     machines.start_orchestrator(front)
@@ -115,8 +115,9 @@ def test_up_waits_for_the_front(machines, namespace):
 
     lost = cluster.workers()[0]
     machines.end(lost)
+    operator.proxy.forget()
     process = up()
-    wait_until(lambda: len(cluster.workers()) == 2, "the successor", 60)
+    wait_until(lambda: operator.proxy.times("RunInstances") == 1, "the successor", 60)
     (new,) = [i for i in cluster.workers() if aws.tags(i)["berth:generation"] == "2"]
     assert process.poll() is None, "its containers are not up yet"
     machines.start_worker(new)
