@@ -89,7 +89,8 @@ struct io_listener_ops {
 struct io_listener {
 	const struct io_listener_ops *ops; /* borrowed, static */
 	int fd;                            /* the loop's own affair; -1 when closed */
-	int pending; /* the connection that on_connection speaks of; -1 when it was taken */
+	int pending;              /* the connection that on_connection speaks of; -1 when it was taken */
+	struct list_node starved; /* the loop's own affair: it waits for descriptors */
 };
 
 /* A timer costs its owner 40 bytes. Setting one to a later time than it has moves no list. */

@@ -57,9 +57,9 @@ struct io_epoll {
 	struct spooler *spooler;               /* owned */
 	struct ring *ring;                     /* owned; NULL: epoll alone */
 	struct epoll_event events[EVENTS];
-	int n_events, at_event;      /* of the batch being delivered */
-	uint64_t wall_again_us;      /* when the calendar's clock is read again */
-	struct io_listener *starved; /* borrowed; waits for descriptors */
+	int n_events, at_event; /* of the batch being delivered */
+	uint64_t wall_again_us; /* when the calendar's clock is read again */
+	struct list starved;    /* listeners that wait for descriptors */
 	struct io_timer starved_timer;
 	size_t random_left; /* bytes of `random` that were not given out */
 	unsigned char random[RANDOM_BYTES];
@@ -347,6 +347,7 @@ static int epoll_listen_fd(struct io *io, struct io_listener *l, int fd)
 {
 	l->fd = fd;
 	l->pending = -1;
+	l->starved = (struct list_node){ 0 };
 	return ctl(self(io), EPOLL_CTL_ADD, fd, EPOLLIN, l, TAG_LISTENER);
 }
 
@@ -383,10 +384,8 @@ static void epoll_unlisten(struct io *io, struct io_listener *l)
 	struct io_epoll *e = self(io);
 	if (l->fd < 0)
 		return;
-	if (e->starved == l) {
-		e->starved = NULL;
-		io_timer_stop(io, &e->starved_timer);
-	}
+	if (list_linked(&l->starved))
+		list_remove(&e->starved, &l->starved);
 	struct io_addr a;
 	if (epoll_listen_addr(io, l, &a) == 0 && a.sa.sa_family == AF_UNIX && a.un.sun_path[0])
 		unlink(a.un.sun_path);
@@ -399,22 +398,24 @@ static void epoll_unlisten(struct io *io, struct io_listener *l)
 static void on_descriptors_again(struct io_timer *t)
 {
 	struct io_epoll *e = CONTAINER_OF(t, struct io_epoll, starved_timer);
-	if (e->starved)
-		epoll_listen_pause(&e->io, e->starved, false);
-	e->starved = NULL;
+	struct list_node *n;
+	while ((n = list_pop_front(&e->starved)))
+		epoll_listen_pause(&e->io, CONTAINER_OF(n, struct io_listener, starved), false);
 }
 
 static void accept_failed(struct io_epoll *e, struct io_listener *l, int err)
 {
 	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
 		return; /* nobody there any more, or a connection that is broken already */
-	if (e->starved)
-		return;
-	log_warning("cannot accept connections for now: %s (raise the limit of open files: ulimit -n)",
-		strerror(err));
+	if (list_empty(&e->starved)) {
+		log_warning(
+			"cannot accept connections for now: %s (raise the limit of open files: ulimit -n)",
+			strerror(err));
+		io_timer_set(&e->io, &e->starved_timer, e->io.now_us + ACCEPT_PAUSE_US);
+	}
 	epoll_listen_pause(&e->io, l, true);
-	e->starved = l;
-	io_timer_set(&e->io, &e->starved_timer, e->io.now_us + ACCEPT_PAUSE_US);
+	if (!list_linked(&l->starved))
+		list_push_back(&e->starved, &l->starved);
 }
 
 static void listener_event(struct io_epoll *e, struct io_listener *l)
@@ -563,6 +564,7 @@ struct io *io_epoll_create(void)
 	e->io.ops = &epoll_ops;
 	e->io.max_files = file_limit();
 	read_clocks(e);
+	list_init(&e->starved);
 	e->starved_timer.on_timer = on_descriptors_again;
 	e->ep = epoll_create1(EPOLL_CLOEXEC);
 	e->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

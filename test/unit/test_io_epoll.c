@@ -891,26 +891,43 @@ static void test_listen_fd(void **state)
 	net_close(&n);
 }
 
-/* Without descriptors, connections wait until there are some again. */
+static size_t turns;
+
+static void count_turn(struct io *io)
+{
+	turns++;
+	on_turn_end(io);
+}
+
+/* Without descriptors, connections wait until there are some again, and the loop sleeps meanwhile. */
 static void test_out_of_descriptors(void **state)
 {
-	struct net n;
+	struct net n, other;
 	struct rlimit before, none;
 	net_open(&n);
 	net_listen(&n, "127.0.0.1:0");
-	struct end *client = end_create(&n), *server = end_create(&n);
+	other = (struct net){ .io = n.io };
+	net_listen(&other, "127.0.0.1:0");
+	struct end *client = end_create(&n), *second = end_create(&n), *server = end_create(&n);
 	n.next = server;
 	assert_int_equal(io_connect(n.io, &client->stream, &n.addr, &ops), 0);
+	assert_int_equal(io_connect(n.io, &second->stream, &other.addr, &ops), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	none = (struct rlimit){ (rlim_t)client->stream.fd, before.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	turns = 0;
+	n.io->on_turn_end = count_turn;
 	run_quietly(&n);
-	assert_int_equal(n.connections, 0);
+	assert_int_equal(n.connections + other.connections, 0);
+	assert_true(turns < 20);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	run_until(&n, &n.connections, 1);
+	run_until(&n, &other.connections, 1);
 	assert_true(io_is_open(&server->stream));
 	end_destroy(client);
+	end_destroy(second);
 	end_destroy(server);
+	io_unlisten(n.io, &other.listener);
 	net_close(&n);
 }
 
@@ -1110,14 +1127,6 @@ static void on_alarm(struct io_timer *t)
 	struct alarm_clock *a = CONTAINER_OF(t, struct alarm_clock, timer);
 	a->rang++;
 	a->at_us = a->io->now_us;
-}
-
-static size_t turns;
-
-static void count_turn(struct io *io)
-{
-	turns++;
-	on_turn_end(io);
 }
 
 static void test_timer(void **state)
