@@ -151,7 +151,9 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 	case PROBLEM_NO_CONTAINER:
 		return for_pool && was(r, watch->hopeless_us);
 	case PROBLEM_OVERLOADED:
-		return was(r, w->oracle.refused_us) || judge_crowd(w) || (is_job && !w->plan.calm);
+		return was(r, w->oracle.refused_us) || judge_crowd(w) || (is_job && !w->plan.calm) ||
+			(was(r, w->oracle.slept_us) &&
+				took_us >= s->client_body_us); /* the disk's time was over, too */
 	case PROBLEM_CLIENT_LIMIT:
 		return judge_crowd(w);
 	case PROBLEM_SHUTTING_DOWN:
