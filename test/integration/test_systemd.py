@@ -2,6 +2,7 @@
 calls that the programs make are among those that the units allow."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -64,6 +65,29 @@ def test_a_planted_error_is_found(units, planted):
 def test_each_service_is_hardened(units, name):
     done = analyze("security", "--offline=true", "--threshold=20", units / name)
     assert done.returncode == 0, done.stdout
+
+
+@needs_systemd
+def test_what_is_installed_fits_together(tmp_path):
+    options = json.loads(subprocess.run(["meson", "introspect", "--buildoptions", BUILD], check=True, capture_output=True).stdout)
+    prefix = next(option["value"] for option in options if option["name"] == "prefix").strip("/")
+    subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", tmp_path], check=True,
+                   capture_output=True)
+    root = tmp_path / prefix
+    for name in ("berth", "berth-worker"):
+        assert subprocess.run([root / "bin" / name, "--version"], check=True, capture_output=True).stdout
+    for name in ("LICENSE", "NOTICE", "docs/systemd.md"):
+        assert (root / "share" / "doc" / "berth" / name).read_bytes() == (ROOT / name).read_bytes()
+    assert (root / "share" / "berth" / "models" / "spam" / "model.onnx").exists()
+    units = root / "lib" / "systemd" / "system"
+    assert sorted(unit.name for unit in units.iterdir()) == sorted(unit.name for unit in UNITS.iterdir())
+    for unit in units.iterdir():
+        named = re.findall(r"/\S*/(?:bin/berth\S*|berth/models/\S+)", unit.read_text())
+        assert all((tmp_path / path.strip("/")).exists() for path in named)
+        assert named or unit.suffix == ".socket"
+        unit.write_text(unit.read_text().replace(f"/{prefix}/", f"{root}/"))
+        done = verify(unit)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 # ---- system calls ----
