@@ -7,9 +7,10 @@ import pytest
 
 import aws
 import berth as programs
+from engine import Engine
 
 # What takes too long for make test.
-collect_ignore = [] if os.environ.get("BERTH_TESTS") == "all" else ["test_compose.py"]
+collect_ignore = [] if os.environ.get("BERTH_TESTS") == "all" else ["test_compose.py", "test_dockerfile.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,6 +82,27 @@ def container():
     yield make
     for one in made:
         one.close()
+
+
+def engine_for_tests(*network):
+    """One that is stopped after them, or why there is none."""
+    it = Engine(*network)
+    if it.trouble:
+        it.stop()
+        pytest.skip(f"no Docker Engine: {it.trouble}")
+    yield it
+    it.stop()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    yield from engine_for_tests()
+
+
+@pytest.fixture(scope="module")
+def host_engine():
+    """It builds and runs with --network host, as this machine is connected."""
+    yield from engine_for_tests("host")
 
 
 @pytest.fixture(scope="session")

@@ -30,16 +30,19 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Engine:
-    """A Docker Engine in a network namespace of its own."""
+    """A Docker Engine in a network namespace of its own; with "host", one that builds and runs with --network host
+    where this machine is."""
 
-    def __init__(self):
+    def __init__(self, *network):
         self.directory = tempfile.mkdtemp(prefix="berth-docker-")
         self.path = os.path.join(self.directory, "engine")
-        result = subprocess.run([DOCKERD, "up", self.path], capture_output=True, text=True, check=False)
+        result = subprocess.run([DOCKERD, "up", self.path, *network], capture_output=True, text=True, check=False)
         self.trouble = result.stderr.strip() if result.returncode else None
         self.env = {"DOCKER_HOST": f"unix://{self.path}/docker.sock"}
 
     def stop(self):
+        if not self.trouble:
+            self.remove_containers()  # or their files would be in use
         subprocess.run([DOCKERD, "down", self.path], check=self.trouble is None, capture_output=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -72,6 +75,10 @@ class Engine:
         label = json.dumps({"label": [f"berth.fleet={fleet}", f"berth.role={role}"]})
         found = self.get("/containers/json?all=true&filters=" + label.replace('"', "%22").replace(" ", ""))
         return {one["Names"][0].removeprefix(f"/berth-{fleet}-"): one for one in found}
+
+    def remove_containers(self):
+        for one in self.get("/containers/json?all=true"):
+            self.request("DELETE", f"/containers/{one['Id']}?force=true")
 
     def left_of(self, fleet="default"):
         """What there is of a fleet: containers, networks, volumes."""

@@ -11,7 +11,6 @@ import pytest
 
 import aws
 from berth import Program, wait_until
-from engine import Engine
 
 PATIENCE = 300
 ECR = f"123456789012.dkr.ecr.{aws.REGION}.amazonaws.com"
@@ -21,21 +20,10 @@ HTPASSWD = "AWS:$2b$04$WlnLPMuobQfSalv3.lrNzeF0IF6RHDbPSQ6.REQuTMU.F8Hh2hBfu\n"
 pytestmark = pytest.mark.skipif(os.environ.get("BERTH_TESTS") != "all", reason="takes minutes: BERTH_TESTS=all, make test-rest")
 
 
-@pytest.fixture(scope="module")
-def engine():
-    it = Engine()
-    if it.trouble:
-        it.stop()
-        pytest.skip(it.trouble)
-    yield it
-    it.stop()
-
-
 @pytest.fixture(autouse=True)
 def no_containers_are_left(engine):
     yield
-    for one in engine.get("/containers/json?all=true"):  # or their files would be in use
-        engine.request("DELETE", f"/containers/{one['Id']}?force=true")
+    engine.remove_containers()
 
 
 @pytest.fixture(scope="module")

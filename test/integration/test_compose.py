@@ -7,20 +7,10 @@ import subprocess
 import pytest
 
 from berth import BUILD, ROOT, wait_until
-from engine import START_PATIENCE, Engine
+from engine import START_PATIENCE
 
 COMPOSE = ["docker", "compose", "-f", ROOT / "deploy" / "compose.yaml"]
 PORT = 18080
-
-
-@pytest.fixture(scope="module")
-def engine():
-    one = Engine()
-    if one.trouble:
-        one.stop()
-        pytest.skip(f"no Docker Engine: {one.trouble}")
-    yield one
-    one.stop()
 
 
 @pytest.fixture(scope="module")

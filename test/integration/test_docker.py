@@ -11,19 +11,9 @@ import subprocess
 import pytest
 
 from berth import BUILD, READY, ROOT, wait_until
-from engine import START_PATIENCE, Engine
+from engine import START_PATIENCE
 
 MODEL = ["--model", ROOT / "models" / "spam"]
-
-
-@pytest.fixture(scope="module")
-def engine():
-    one = Engine()
-    if one.trouble:
-        one.stop()
-        pytest.skip(f"no Docker Engine: {one.trouble}")
-    yield one
-    one.stop()
 
 
 @pytest.fixture
