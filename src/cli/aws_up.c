@@ -79,6 +79,19 @@ static void listen_again(void *user)
 	interrupt_watch();
 }
 
+/* For a command that changes what there is: Ctrl-C is watched, and t tells what is done. */
+static bool open_watched(const struct command *cmd, const struct config *config, struct aws *aws,
+	struct aws_deploy *d, struct teller *t)
+{
+	if (!aws_cli_open(cmd, config, aws, d))
+		return false;
+	d->tell = tell;
+	d->user = t;
+	aws->interrupted = interrupted;
+	interrupt_watch();
+	return true;
+}
+
 /* ---- up ---- */
 
 static void print_up(
@@ -141,16 +154,12 @@ int aws_cli_up(struct server *server, const struct deployment_options *options)
 	struct aws aws;
 	struct aws_deploy d;
 	struct teller t = { .quiet = options->quiet, .live = isatty(STDOUT_FILENO) };
-	if (!aws_cli_open(server->cmd, server->config, &aws, &d))
+	if (!open_watched(server->cmd, server->config, &aws, &d, &t))
 		return EXIT_SETUP;
 	d.dry_run = options->dry_run;
 	d.keep = options->keep;
 	d.no_wait = options->no_wait;
-	d.tell = tell;
 	d.listen_again = listen_again;
-	d.user = &t;
-	aws.interrupted = interrupted;
-	interrupt_watch();
 	int code = up_with(server, &d, options);
 	aws_cli_close(&aws, &d);
 	return code;
@@ -201,12 +210,8 @@ int aws_cli_down(const struct command *cmd, struct config *config, const struct 
 	struct aws aws;
 	struct aws_deploy d;
 	struct teller t = { .live = isatty(STDOUT_FILENO) };
-	if (!aws_cli_open(cmd, config, &aws, &d))
+	if (!open_watched(cmd, config, &aws, &d, &t))
 		return EXIT_SETUP;
-	d.tell = tell;
-	d.user = &t;
-	aws.interrupted = interrupted;
-	interrupt_watch();
 	int code = down_with(cmd, &d, options);
 	aws_cli_close(&aws, &d);
 	return code;

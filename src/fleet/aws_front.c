@@ -1,27 +1,13 @@
 #include "fleet/aws_front.h"
 
+#include "fleet/curl_load.h"
+
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIMEOUT_MS = 2000, ANSWER_MAX = 64 << 10, SHOWN_MAX = 16 };
-
-struct answer {
-	char text[ANSWER_MAX];
-	size_t len;
-};
-
-static size_t on_data(char *data, size_t size, size_t n, void *user)
-{
-	struct answer *a = user;
-	size_t len = size * n;
-	if (len > sizeof a->text - a->len)
-		return 0;
-	memcpy(a->text + a->len, data, len);
-	a->len += len;
-	return len;
-}
+enum { TIMEOUT_MS = 2000, SHOWN_MAX = 16 };
 
 const char *aws_generation_name(const char *spec, uint32_t generation, char name[AWS_GENERATION])
 {
@@ -41,7 +27,7 @@ static uint32_t member(const json_t *object, const char *key)
 	return n > 0 && n <= INT32_MAX ? (uint32_t)n : 0;
 }
 
-static bool read_answer(const struct answer *a, struct aws_ready *ret)
+static bool read_answer(const struct curl_text *a, struct aws_ready *ret)
 {
 	json_t *root = json_loadb(a->text, a->len, 0, NULL), *value;
 	const char *name;
@@ -64,7 +50,7 @@ static bool read_answer(const struct answer *a, struct aws_ready *ret)
 
 void aws_front_ask(const char *host, struct aws_ready *ret)
 {
-	struct answer *a = calloc(1, sizeof *a);
+	struct curl_text *a = calloc(1, sizeof *a);
 	CURL *easy = curl_easy_init();
 	char url[128];
 	*ret = (struct aws_ready){ 0 };
@@ -75,7 +61,7 @@ void aws_front_ask(const char *host, struct aws_ready *ret)
 		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 		curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
-		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, curl_text_add);
 		curl_easy_setopt(easy, CURLOPT_WRITEDATA, a);
 		CURLcode r = curl_easy_perform(easy);
 		ret->answered = r == CURLE_OK && read_answer(a, ret);

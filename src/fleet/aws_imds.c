@@ -1,6 +1,7 @@
 /* The metadata service of an EC2 instance, version 2: a token first, which every question carries. */
 #include "base/str.h"
 #include "fleet/aws_credentials.h"
+#include "fleet/curl_load.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -12,24 +13,7 @@
 #define DEFAULT_ENDPOINT "http://169.254.169.254"
 #define ROLE_PATH        "/latest/meta-data/iam/security-credentials/"
 
-enum { TIMEOUT_MS = 1000, ANSWER_MAX = 16 << 10 };
-
-struct answer {
-	char text[ANSWER_MAX];
-	size_t len;
-};
-
-static size_t on_data(char *data, size_t size, size_t n, void *user)
-{
-	struct answer *a = user;
-	size_t len = size * n;
-	if (len >= sizeof a->text - a->len)
-		return 0;
-	memcpy(a->text + a->len, data, len);
-	a->len += len;
-	a->text[a->len] = '\0';
-	return len;
-}
+enum { TIMEOUT_MS = 1000 };
 
 static bool is_disabled(void)
 {
@@ -39,7 +23,7 @@ static bool is_disabled(void)
 
 /* One question; header: what it carries. False with one phrase in why. */
 static bool ask(
-	const char *method, const char *path, const char *header, struct answer *ret, char why[AWS_WHY])
+	const char *method, const char *path, const char *header, struct curl_text *ret, char why[AWS_WHY])
 {
 	const char *set = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT");
 	char url[512];
@@ -58,7 +42,7 @@ static bool ask(
 		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 		curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
-		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, curl_text_add);
 		curl_easy_setopt(easy, CURLOPT_WRITEDATA, ret);
 		CURLcode r = curl_easy_perform(easy);
 		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
@@ -74,16 +58,16 @@ static bool ask(
 }
 
 /* The header that carries a fresh token. */
-static bool make_header(char header[ANSWER_MAX], char why[AWS_WHY])
+static bool make_header(char header[CURL_TEXT_MAX], char why[AWS_WHY])
 {
-	struct answer token;
+	struct curl_text token;
 	if (is_disabled()) {
 		snprintf(why, AWS_WHY, "AWS_EC2_METADATA_DISABLED is true");
 		return false;
 	}
 	if (!ask("PUT", "/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds: 300", &token, why))
 		return false;
-	snprintf(header, ANSWER_MAX, "X-aws-ec2-metadata-token: %.1000s", token.text);
+	snprintf(header, CURL_TEXT_MAX, "X-aws-ec2-metadata-token: %.1000s", token.text);
 	return true;
 }
 
@@ -102,8 +86,8 @@ static uint64_t parse_time(const char *text)
 
 bool aws_imds_credentials(struct aws_credentials *c, char why[AWS_WHY])
 {
-	struct answer role, keys;
-	char header[ANSWER_MAX], path[256];
+	struct curl_text role, keys;
+	char header[CURL_TEXT_MAX], path[256];
 	if (!make_header(header, why) || !ask("GET", ROLE_PATH, header, &role, why))
 		return false;
 	role.text[strcspn(role.text, "\r\n")] = '\0';
@@ -129,8 +113,8 @@ bool aws_imds_credentials(struct aws_credentials *c, char why[AWS_WHY])
 
 bool aws_imds_region(char region[AWS_REGION])
 {
-	struct answer found;
-	char header[ANSWER_MAX], why[AWS_WHY];
+	struct curl_text found;
+	char header[CURL_TEXT_MAX], why[AWS_WHY];
 	if (!make_header(header, why) ||
 		!ask("GET", "/latest/meta-data/placement/region", header, &found, why))
 		return false;

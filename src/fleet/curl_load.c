@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The functions that are used: the result, the name, the parameters, the arguments. Variadic ones are below.
  */
@@ -106,4 +107,16 @@ CURLcode(curl_easy_getinfo)(CURL *curl, CURLINFO info, ...)
 	void *value = va_arg(ap, void *);
 	va_end(ap);
 	return library.curl_easy_getinfo(curl, info, value);
+}
+
+size_t curl_text_add(char *data, size_t size, size_t n, void *text)
+{
+	struct curl_text *t = text;
+	size_t len = size * n;
+	if (len >= sizeof t->text - t->len)
+		return 0;
+	memcpy(t->text + t->len, data, len);
+	t->len += len;
+	t->text[t->len] = '\0';
+	return len;
 }
