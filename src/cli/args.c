@@ -147,13 +147,24 @@ static void complain_option(const struct parse *p, int found, char **argv)
 		complain_unknown(p, argument);
 }
 
+/* getopt takes the beginning of a name for the name, which a script would use until there are two such. */
+static bool is_whole(const char *word, const char *name)
+{
+	size_t n = strlen(name);
+	return !strncmp(word, "--", 2) && !strncmp(word + 2, name, n) && (!word[2 + n] || word[2 + n] == '=');
+}
+
 /* The loop over the arguments. */
 static bool parse_run(struct parse *p, int argc, char **argv, int *ret_exit)
 {
-	int found;
+	int found, which = 0, at = 1;
 	optind = 0; /* starts anew, and reads glibc's "+" again */
 	opterr = 0;
-	while ((found = getopt_long(argc, argv, "+:h", p->options, NULL)) != -1) {
+	for (; (found = getopt_long(argc, argv, "+:h", p->options, &which)) != -1; at = optind) {
+		if (found >= GETOPT_HELP && !is_whole(argv[at], p->options[which].name)) {
+			complain_unknown(p, argv[at]);
+			return false;
+		}
 		if (found == 'h' || found == GETOPT_HELP) {
 			cli_help(p->cmd);
 			*ret_exit = EXIT_DONE;

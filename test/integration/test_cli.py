@@ -54,6 +54,8 @@ def test_no_command_is_wrong_usage(run):
     (["serv"], "berth: unknown command 'serv': did you mean 'serve'?"),
     (["banana"], "berth: unknown command 'banana' (berth --help lists them)"),
     (["serve", "--lisen=:80"], "berth serve: unknown option --lisen: did you mean --listen?"),
+    (["up", "--worker", "2"], "berth up: unknown option --worker: did you mean --workers?"),
+    (["up", "--worker=2"], "berth up: unknown option --worker: did you mean --workers?"),
     (["serve", "--bananas"], "berth serve: unknown option --bananas"),
     (["serve", "--listen"], "berth serve: --listen needs a value"),
     (["serve", "-x"], "berth serve: unknown option -x"),
