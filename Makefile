@@ -37,11 +37,11 @@ test: ## a quarter of an hour: all tests, ASan and UBSan, integration, 30000 sim
 	$(Q)tools/setup --for test
 	$(Q)tools/run-tests test $(if $(MINUTES),--minutes $(MINUTES))
 
-test-rest: ## what `make test` leaves out: lint, clang, TSan, fuzzers, 5 minutes of simulation; MINUTES=... bounds it
+test-rest: ## what `make test` leaves out: lint, clang, TSan, fuzzers, 3 minutes of simulation; MINUTES=... bounds it
 	$(Q)tools/setup --for test --for chaos --for lint
 	$(Q)tools/run-tests rest $(if $(MINUTES),--minutes $(MINUTES))
 
-test-all: ## `make test` and `make test-rest`: less than an hour
+test-all: ## `make test` and `make test-rest`: about 50 minutes
 	$(Q)tools/setup --for test --for chaos --for lint
 	$(Q)tools/run-tests all $(if $(MINUTES),--minutes $(MINUTES))
 
