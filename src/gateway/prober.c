@@ -131,7 +131,8 @@ void upstream_probed(struct upstream *u, bool keep)
 				   : "its health check says that it is not ready");
 		return;
 	}
-	if (idle_asked && u->slot->state == SLOT_BUSY && settings_of(u)->health.path && keep) {
+	bool alone = container_in_flight(u->slot->container) == 1; /* else requests tell as much */
+	if (idle_asked && u->slot->state == SLOT_BUSY && settings_of(u)->health.path && keep && alone) {
 		u->phase = UPSTREAM_IDLE;
 		upstream_probe(u, PROBE_HEALTH);
 		return;

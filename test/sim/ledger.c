@@ -210,8 +210,9 @@ void judge_delivery(struct world *w, uint32_t token)
 	else if (r->async && ps->job_retry != JOB_RETRY_NEVER) /* it may have become a job */
 		rule = RETRY_ALWAYS;
 	VERIFY(w, rule != RETRY_NEVER, "token %u is delivered again although the pool forbids it", token);
-	VERIFY(w, r->harmed || judge_want(w), "token %u is delivered again although nothing was wrong",
-		token);
+	oracle_note_refusals(w);
+	VERIFY(w, r->harmed || was(r, w->oracle.struck_us),
+		"token %u is delivered again although nothing was wrong", token);
 	VERIFY(w, rule == RETRY_ALWAYS || idempotent || r->maybe_stale,
 		"token %u is delivered again although it is not safe", token);
 	VERIFY(w, r->deliveries < RETRY_ATTEMPTS_MAX || r->maybe_stale, "token %u is delivered too often",

@@ -160,10 +160,13 @@ static void note_position(
 
 /* ---- reasons for refusals ---- */
 
-/* Whatever was sent there in an earlier turn, and is not over. */
+/* Whatever was sent there in an earlier turn, and is not over. A job whose start is being committed has yet
+ * to be sent. */
 static bool is_at_work(const struct slot *s, uint64_t now_us)
 {
-	return (s->state == SLOT_BUSY || s->state == SLOT_ZOMBIE) && upstream_of(s)->asked_us < now_us;
+	const struct upstream *u = upstream_of(s);
+	bool sent = s->state == SLOT_ZOMBIE || (s->state == SLOT_BUSY && u->phase != UPSTREAM_IDLE);
+	return sent && u->asked_us < now_us;
 }
 
 /* A health check is sent only where nothing is in flight. */

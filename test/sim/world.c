@@ -220,6 +220,7 @@ static void run_clients(struct world *w)
 			seen = w->ledger.n;
 			until_us = patience_us(w);
 			disturb(w, seen);
+			oracle_turn(w); /* new containers have been given requests */
 		}
 	}
 }
