@@ -392,6 +392,7 @@ static void seat_vanish(struct seat *s)
 	TRACE(s->container->world, "container %u.%u: a connection is lost on the way", s->container->pool,
 		s->container->index);
 	harm(s, false);
+	s->container->world->oracle.pools[s->container->pool].forgotten = true;
 	wire_vanish(s->end);
 	seat_free(s);
 }

@@ -140,7 +140,7 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 			(ps->job_ttl_us && w->plan.clock_jump_ppm);
 	case PROBLEM_BAD_ANSWER:
 	case PROBLEM_CONTAINER_LOST:
-		return for_pool && was(r, watch->trouble_us) &&
+		return for_pool && (was(r, watch->trouble_us) || watch->forgotten) &&
 			(!r->answered || r->harmed || was(r, w->oracle.struck_us));
 	case PROBLEM_QUEUE_FULL:
 		return for_pool && was(r, watch->full_us);

@@ -40,6 +40,7 @@ struct pool_watch {
 	uint32_t n_returned;
 	/* When these were last so, and may have been the reason of an answer. */
 	uint64_t full_us, hopeless_us, trouble_us;
+	bool forgotten; /* a connection was, on the way: Berth learns of it when it uses it next */
 };
 
 struct oracle {
