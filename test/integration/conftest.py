@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -11,6 +12,13 @@ from engine import Engine
 
 # What takes too long for make test.
 collect_ignore = [] if os.environ.get("BERTH_TESTS") == "all" else ["test_compose.py", "test_dockerfile.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_reaches_what_is_started():
+    """A shell starts a background job with SIGINT ignored, and its children would inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
