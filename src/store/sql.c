@@ -1,5 +1,7 @@
 #include "store/sql.h"
 
+#include "store/sqlite_log.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -63,7 +65,7 @@ int sql_errno(sqlite3 *db, int rc)
 int sql_open(struct sql *q, const char *path, int flags)
 {
 	*q = (struct sql){ 0 };
-	int rc = sqlite3_open_v2(path, &q->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = sqlite3_open_v2(path, &q->db, flags | SQLITE_OPEN_NOMUTEX, sqlite_log_vfs());
 	if (!q->db)
 		return -ENOMEM;
 	sqlite3_extended_result_codes(q->db, 1);
