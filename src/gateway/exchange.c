@@ -110,12 +110,12 @@ static const char *refusal_detail(enum problem p)
 static void begin_running(struct exchange *ex, struct slot *s)
 {
 	struct reactor *r = reactor_of(ex);
-	if (ex->ticket.attempts == 1)
-		retry_budget_request(&ex->route->retry_budget, r->io->now_us);
-	histogram_add(&ex->route->metrics.wait, r->io->now_us - ex->ticket.admitted_us);
 	if (ex->job)
 		(void)job_running(ex->job);
 	upstream_dispatch(upstream_of(s), ex);
+	if (ex->ticket.attempts == 1)
+		retry_budget_request(&ex->route->retry_budget, r->io->now_us);
+	histogram_add(&ex->route->metrics.wait, r->io->now_us - ex->ticket.admitted_us);
 }
 
 bool exchange_admit(struct exchange *ex)

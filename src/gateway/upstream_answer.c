@@ -32,21 +32,24 @@ void upstream_answered(struct upstream *u, bool keep, struct answer_part *part)
 	struct exchange *ex = upstream_detach(u);
 	enum container_state before = u->slot->container->state;
 	keep = keep && u->sent_all;
+	bool is_service = u->slot->ticket != NULL;
+	uint64_t asked_us = u->asked_us;
 	if (keep) {
 		u->phase = UPSTREAM_IDLE;
 		u->proven = true;
-		io_timer_stop(r->io, &u->timer);
 	} else {
 		upstream_close(u);
 	}
-	if (u->slot->ticket)
-		histogram_add(&route->metrics.service, r->io->now_us - u->asked_us);
 	upstream_forget(u);
 	slot_answered(u->slot, keep, r->io->now_us);
 	if (u->slot->state == SLOT_DOWN && u->phase == UPSTREAM_IDLE)
 		upstream_close(u);
 	backend_note(u->backend, before);
 	route_pump(route); /* the slot's next request first … */
+	if (u->phase == UPSTREAM_IDLE)
+		io_timer_stop(r->io, &u->timer);
+	if (is_service)
+		histogram_add(&route->metrics.service, r->io->now_us - asked_us);
 	if (ex)
 		exchange_answer(ex, part); /* … then the answer to this one */
 }
