@@ -281,11 +281,14 @@ static void answer_job(struct exchange *ex, const struct answer_part *part)
 	if (err < 0) {
 		exchange_problem(ex, PROBLEM_OVERLOADED,
 			err == -EFBIG ? "the result is larger than jobs.max_result_bytes"
-				      : "out of memory for the result");
+				      : "the result can be kept neither in memory nor in a spool file");
 		return;
 	}
-	if (!part->end)
+	if (!part->end) {
+		if (job_answer_is_behind(ex->job))
+			upstream_pause(ex->upstream);
 		return;
+	}
 	ex->route->metrics.outcomes[OUTCOME_ANSWERED]++;
 	access_log_exchange(reactor_of(ex)->access_log, ex, "answered");
 	job_done(ex->job);

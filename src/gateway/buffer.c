@@ -285,6 +285,14 @@ int buffer_peek(struct buffer *b, uint64_t offset, struct iovec *iov, int max)
 	return r;
 }
 
+int buffer_slices(const struct buffer *b)
+{
+	int n = 0;
+	for (const struct segment *s = b->first; s; s = s->next)
+		n++;
+	return n;
+}
+
 int buffer_lend(struct buffer *b, struct iovec *iov, int max, struct buffer_rest *ret_rest)
 {
 	CHECK(b->base == 0 && buffer_is_written(b));
@@ -337,4 +345,9 @@ bool buffer_is_behind(const struct buffer *b)
 	 * way is waited for, not others who do not read */
 	return (budget->memory_used > budget->memory_max && !buffer_is_written(b)) ||
 		budget->spool_used > budget->spool_max;
+}
+
+bool buffer_is_under_way(const struct buffer *b)
+{
+	return !buffer_is_written(b) && buffer_is_behind(b);
 }

@@ -66,6 +66,10 @@ void buffer_consume(struct buffer *b, uint64_t offset);
 /* The disk is slower than what comes in: the source shall pause until on_ready. */
 bool buffer_is_behind(const struct buffer *b);
 
+/* Likewise, where nobody reads before all is there: what is on its way to the file is all that is waited for.
+ */
+bool buffer_is_under_way(const struct buffer *b);
+
 /* All that went to the file is in it. */
 static inline bool buffer_is_written(const struct buffer *b)
 {
@@ -75,6 +79,7 @@ static inline bool buffer_is_written(const struct buffer *b)
 /* For a reader on another thread: slices of what is in memory, at most max of them, and where the rest
  * stands. Of a buffer that is written, from which nothing was consumed; good until buffer_finish. Returns how
  * many slices; -EIO when there is no file to read from. */
+int buffer_slices(const struct buffer *b); /* how many there are */
 struct buffer_rest {
 	int fd; /* -1: all is in memory */
 	uint64_t at, bytes;

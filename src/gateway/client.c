@@ -524,7 +524,7 @@ static void on_error(struct io_stream *s, int err)
 void client_watch_wait(struct client *c)
 {
 	const struct exchange *ex = c->exchange;
-	uint64_t due_us = ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us;
+	uint64_t due_us = ex->request->queued_us + ex->route->settings->queue_max_wait_us;
 	uint64_t beat_us = c->reactor->io->now_us + (uint64_t)ex->request->heartbeat_s * 1000000;
 	if (ex->request->heartbeat_s && beat_us < due_us)
 		due_us = beat_us;
@@ -564,7 +564,7 @@ static void waited(struct client *c)
 	}
 	if (!ex || ex->ticket.state != TICKET_WAITING)
 		return;
-	if (c->reactor->io->now_us >= ex->ticket.admitted_us + ex->route->settings->queue_max_wait_us) {
+	if (c->reactor->io->now_us >= ex->request->queued_us + ex->route->settings->queue_max_wait_us) {
 		exchange_problem(ex, PROBLEM_QUEUE_TIMEOUT, "no container became free within queue.max_wait");
 		return;
 	}

@@ -106,7 +106,7 @@ void describe_job(struct json *j, const struct job *job, const char *reason)
 	key_time(j, "started", job->started_us);
 	key_time(j, "finished", 0);
 	if (ex) {
-		key_u64(j, "attempts", ex->ticket.attempts);
+		key_u64(j, "attempts", exchange_runs(ex));
 		if (ex->ticket.slot)
 			key_str(j, "container",
 				str_of(backend_of(ex->ticket.slot->container)->settings.name));

@@ -121,8 +121,9 @@ static void begin_running(struct exchange *ex, struct slot *s)
 bool exchange_admit(struct exchange *ex)
 {
 	struct slot *s;
-	switch (pool_admit(
-		&ex->route->pool, &ex->ticket, exchange_waiting_bytes(ex), reactor_of(ex)->io->now_us, &s)) {
+	uint64_t now_us = reactor_of(ex)->io->now_us;
+	ex->request->queued_us = now_us;
+	switch (pool_admit(&ex->route->pool, &ex->ticket, exchange_waiting_bytes(ex), now_us, &s)) {
 	case ADMIT_DISPATCH:
 		begin_running(ex, s);
 		return true;
@@ -247,6 +248,7 @@ static bool queue_again(struct exchange *ex, const char *reason)
 	if (ex->job) {
 		job_queued_again(ex->job, reason);
 	} else {
+		ex->request->queued_us = reactor_of(ex)->io->now_us;
 		client_watch_wait(ex->client);
 	}
 	return true;
@@ -269,18 +271,12 @@ static const char *failure_text(enum failure failure)
 	return "";
 }
 
-/* What most likely never reached a container needs no room in the budget. */
-static bool is_free_of_charge(enum failure failure)
-{
-	return failure == FAILURE_UNDELIVERED || failure == FAILURE_STALE;
-}
-
 /* A job is tried again by its own rule: it was accepted to run at least once, or at most once. */
 static bool may_try_again(const struct exchange *ex, enum failure failure)
 {
 	const struct pool_settings *ps = ex->route->settings;
 	enum http_method method = (enum http_method)ex->method;
-	uint32_t attempts = ex->ticket.attempts - ex->undelivered;
+	uint32_t attempts = exchange_runs(ex);
 	if (!ex->job)
 		return retry_may(ps->retry, method, failure, attempts, ex->answering);
 	if (ps->job_retry == JOB_RETRY_NEVER)
@@ -288,14 +284,20 @@ static bool may_try_again(const struct exchange *ex, enum failure failure)
 	return attempts < ps->job_attempts || failure == FAILURE_UNDELIVERED;
 }
 
-void exchange_failed(struct exchange *ex, enum failure failure)
+/* What most likely never reached a container needs no room in the budget; nor does a job, whose attempts are
+ * counted. */
+static bool has_room_to_try(const struct exchange *ex, enum failure failure)
 {
 	struct route *route = ex->route;
-	if (failure == FAILURE_UNDELIVERED && ex->undelivered < ex->ticket.attempts)
+	return ex->job || failure == FAILURE_UNDELIVERED || failure == FAILURE_STALE ||
+		retry_budget_take(&route->retry_budget, route->reactor->io->now_us);
+}
+
+void exchange_failed(struct exchange *ex, enum failure failure)
+{
+	if (failure == FAILURE_UNDELIVERED && exchange_runs(ex))
 		ex->undelivered++;
-	if (may_try_again(ex, failure) &&
-		(is_free_of_charge(failure) ||
-			retry_budget_take(&route->retry_budget, route->reactor->io->now_us)) &&
+	if (may_try_again(ex, failure) && has_room_to_try(ex, failure) &&
 		queue_again(ex, failure_text(failure)))
 		return;
 	exchange_problem(ex, failure == FAILURE_BAD_ANSWER ? PROBLEM_BAD_ANSWER : PROBLEM_CONTAINER_LOST,

@@ -49,6 +49,7 @@ struct request {
 	struct held *held;               /* owned; NULL while nothing of the answer is held back */
 	char *key;                       /* owned; its Idempotency-Key, or NULL */
 	struct fingerprint *fingerprint; /* owned; with a key: of what has come so far */
+	uint64_t queued_us;              /* since when it waits: for the first time, or again */
 	uint64_t wait_until_us;          /* of the loop's clock; 0: none */
 	uint64_t answer_bytes;           /* of the answer's body so far */
 	uint64_t body_bytes;             /* of a job's body, while that is read back */
@@ -86,6 +87,12 @@ struct exchange {
 	bool lent : 1;             /* the store is reading its request, which stays until it has */
 	bool discarded : 1;        /* … and then it is freed */
 };
+
+/* Attempts that a container may have run. */
+static inline uint32_t exchange_runs(const struct exchange *ex)
+{
+	return (uint32_t)ex->ticket.attempts - ex->undelivered - ex->bounces;
+}
 
 /* ---- its request; in request.c ---- */
 

@@ -8,6 +8,7 @@
 #include "gateway/watch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,20 +67,6 @@ struct job *job_add(struct jobs *j, const struct store_id *id)
 	return job;
 }
 
-static void drop_answer(struct jobs *j, struct job *job)
-{
-	struct job_answer *a = job->answer;
-	if (!a)
-		return;
-	j->answer_bytes -= a->body_cap + a->fields_bytes;
-	j->reactor->budget.memory_used -= a->body_cap + a->fields_bytes;
-	free(a->fields);
-	free(a->body);
-	free(a->reason);
-	free(a);
-	job->answer = NULL;
-}
-
 void job_forget(struct jobs *j, struct job *job)
 {
 	struct job **at = bucket(j, &job->id);
@@ -89,7 +76,7 @@ void job_forget(struct jobs *j, struct job *job)
 	j->count--;
 	j->n_stuck -= job->stuck;
 	CHECK(!job->watches);
-	drop_answer(j, job);
+	job_drop_answer(job);
 	free(job->submission);
 	objpool_put(&j->reactor->job_pool, job);
 }
@@ -130,26 +117,32 @@ static void on_ended(void *owner, const struct store_reply *reply)
 	job_forget_when_told(job);
 }
 
+/* A result whose spool file has failed is none. */
+static void check_answer(struct job *job)
+{
+	char reason[128];
+	int err = job->state == STORE_DONE ? job_answer_error(job) : 0;
+	if (err == 0)
+		return;
+	snprintf(reason, sizeof reason, "its result cannot be kept in a spool file: %s", strerror(-err));
+	job->state = STORE_FAILED;
+	job_keep_reason(job, reason);
+}
+
 static int call_store(struct job *job)
 {
 	struct jobs *j = job->table;
 	uint64_t now_us = j->reactor->io->wall_us;
-	struct job_answer *a = job->answer;
 	if (job->cancelled)
 		return store_cancel(j->store, &job->id, now_us, on_ended, job);
 	if (job->state == STORE_EXPIRED)
 		return store_expire(j->store, &job->id, now_us, on_ended, job);
+	check_answer(job);
 	if (job->state == STORE_FAILED)
-		return store_fail(
-			j->store, &job->id, str_of(a ? a->reason : "failed"), now_us, on_ended, job);
-	struct iovec body = { a->body, a->body_bytes };
-	struct store_message answer = {
-		.head = { a->fields, a->fields_bytes },
-		.slices = &body,
-		.n_slices = a->body_bytes ? 1 : 0,
-		.fd = -1,
-	};
-	return store_complete(j->store, &job->id, a->status, &answer, now_us, on_ended, job);
+		return store_fail(j->store, &job->id, str_of(job_answer_reason(job)), now_us, on_ended, job);
+	if (job_answer_is_awaited(job))
+		return 0; /* this is called again when its file has it */
+	return job_answer_store(job, now_us, on_ended);
 }
 
 void job_store_end(struct job *job)
@@ -173,20 +166,6 @@ void job_done(struct job *job)
 	job_let_go(job);
 	job->state = STORE_DONE;
 	job_store_end(job);
-}
-
-/* In place of what came of the answer. */
-void job_keep_reason(struct job *job, const char *reason)
-{
-	struct job_answer *a = calloc(1, sizeof *a);
-	drop_answer(job->table, job);
-	if (a)
-		a->reason = strdup(reason);
-	if (a && !a->reason) {
-		free(a);
-		a = NULL;
-	}
-	job->answer = a;
 }
 
 void job_failed(struct job *job, const char *reason)
@@ -233,62 +212,6 @@ void jobs_expire(struct route *route)
 	}
 }
 
-/* ---- its answer ---- */
-
-static int grow(struct jobs *j, struct job_answer *a, uint64_t need)
-{
-	if (need > j->reactor->settings->jobs_max_result_bytes)
-		return -EFBIG;
-	if (need <= a->body_cap)
-		return 0;
-	struct budget *budget = &j->reactor->budget;
-	uint64_t cap =
-		a->body_cap ? need + need / 2 : need; /* exact at first: most answers come in one piece */
-	if (budget->memory_used + (cap - a->body_cap) > budget->memory_max)
-		cap = need;
-	if (budget->memory_used + (cap - a->body_cap) > budget->memory_max) {
-		budget->refused++;
-		return -ENOMEM;
-	}
-	char *p = realloc(a->body, cap);
-	if (!p)
-		return -ENOMEM;
-	j->answer_bytes += cap - a->body_cap;
-	budget->memory_used += cap - a->body_cap;
-	a->body = p;
-	a->body_cap = cap;
-	return 0;
-}
-
-int job_answer_head(struct job *job, uint32_t status, struct str fields)
-{
-	struct jobs *j = job->table;
-	drop_answer(j, job);
-	struct job_answer *a = calloc(1, sizeof *a);
-	char *copy = a ? malloc(fields.len + 1) : NULL;
-	if (!copy) {
-		free(a);
-		return -ENOMEM;
-	}
-	memcpy(copy, fields.ptr, fields.len);
-	*a = (struct job_answer){ .status = status, .fields = copy, .fields_bytes = (uint32_t)fields.len };
-	j->answer_bytes += fields.len;
-	j->reactor->budget.memory_used += fields.len;
-	job->answer = a;
-	return 0;
-}
-
-int job_answer_body(struct job *job, const char *bytes, size_t n)
-{
-	struct job_answer *a = job->answer;
-	int err = grow(job->table, a, a->body_bytes + n);
-	if (err < 0)
-		return err;
-	memcpy(a->body + a->body_bytes, bytes, n);
-	a->body_bytes += n;
-	return 0;
-}
-
 /* ---- its start ---- */
 
 /* job_retry: never. What was not sent is not sent without its start being stored: after a crash it would run
@@ -330,7 +253,7 @@ bool job_running(struct job *job)
 	job->state = STORE_RUNNING;
 	job->started_us = j->reactor->io->wall_us;
 	job->changes++;
-	int err = store_claim(j->store, &job->id, ex->ticket.attempts, container, job->started_us,
+	int err = store_claim(j->store, &job->id, exchange_runs(ex), container, job->started_us,
 		never ? on_claimed : NULL, job);
 	ex->claiming = never && err == 0;
 	job->claims += ex->claiming;
@@ -341,7 +264,7 @@ bool job_running(struct job *job)
 void job_queued_again(struct job *job, const char *reason)
 {
 	struct jobs *j = job->table;
-	drop_answer(j, job);
+	job_drop_answer(job);
 	job->state = STORE_QUEUED;
 	job->changes++;
 	if (store_requeue(j->store, &job->id, str_of(reason), NULL, NULL) < 0)

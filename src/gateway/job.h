@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct exchange;
+struct job_answer;
 struct reactor;
 struct route;
 struct watch;
@@ -26,16 +27,6 @@ struct watch;
 struct submission {
 	struct exchange *lender; /* borrowed: whose request it is */
 	char head[];             /* as it is stored */
-};
-
-/* What has come of a job's answer, or why none has. */
-struct job_answer {
-	uint32_t status;
-	uint32_t fields_bytes;
-	char *fields; /* owned; header lines, each with CRLF */
-	char *body;   /* owned */
-	uint64_t body_bytes, body_cap;
-	char *reason; /* owned; of the failure that is on its way to the store, else NULL */
 };
 
 struct job {
@@ -68,7 +59,7 @@ struct jobs {
 	uint32_t count; /* in memory: not over */
 	uint32_t n_stuck;
 	uint32_t n_unready;       /* that wait without their requests in memory */
-	uint64_t answer_bytes;    /* of answers in memory */
+	uint64_t answer_bytes;    /* of answers on their way to the store, in memory or in files */
 	uint64_t asked_bytes;     /* of results that the store is reading for clients, at most */
 	struct watch *unanswered; /* owned: their clients have left, and the store has yet to answer */
 	bool durable;
@@ -109,9 +100,12 @@ bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *
 bool job_running(struct job *job);
 void job_queued_again(struct job *job, const char *reason);
 
-/* A piece of the answer. -ENOMEM, -EFBIG. */
+/* A piece of the answer: -EFBIG past jobs.max_result_bytes, or what buffer_append says. In job_answer.c. */
 MUST_USE int job_answer_head(struct job *job, uint32_t status, struct str fields);
 MUST_USE int job_answer_body(struct job *job, const char *bytes, size_t n);
+
+/* The disk is slower than the container, which shall pause: it is resumed. */
+bool job_answer_is_behind(const struct job *job);
 
 /* The answer is whole, or it failed. The exchange is not the job's any more. */
 void job_done(struct job *job);

@@ -9,15 +9,14 @@
 
 static void on_loaded(void *owner, const struct store_reply *reply);
 
-/* At a limit it is tried again when its turn comes nearer, and by the timer; anything else is its end. */
+/* Without memory, or room in a file, it is tried again when its turn comes nearer, and by the timer; anything
+ * else is its end. */
 static void cannot_load(struct job *job, int err)
 {
 	struct exchange *ex = job->exchange;
-	if (err == -ENOMEM || err == -ENOSPC) {
+	if (err == -ENOMEM || err == -ENOSPC || err == -ENFILE) {
 		if (!job->delayed)
-			log_warning(
-				"a job's request cannot be read back yet: %s (limits.memory, limits.spool)",
-				strerror(-err));
+			log_warning("a job's request cannot be read back yet: %s", strerror(-err));
 		job->delayed = true;
 		exchange_unload(ex);
 		return;
@@ -47,7 +46,7 @@ static void load_piece(struct job *job)
 	uint64_t at = exchange_loaded_bytes(ex);
 	const struct request *q = ex->request;
 	bool has_all = q && at >= q->body_bytes;
-	if (!has_all && !(q && q->body && buffer_is_behind(q->body)))
+	if (!has_all && !(q && q->body && buffer_is_under_way(q->body)))
 		job->loading =
 			store_read(job->table->store, &job->id, at, STORE_READ_MAX, on_loaded, job) == 0;
 }

@@ -1,5 +1,6 @@
 /* job_parts: what the files about jobs have of each other. */
 #pragma once
+#include "gateway/buffer.h"
 #include "gateway/job.h"
 
 /* A new job in the table. NULL at jobs.max, or without memory. */
@@ -20,8 +21,35 @@ void jobs_touch(struct jobs *j);
 /* Its exchange goes on, or ends, without it. */
 void job_let_go(struct job *job);
 
+/* ---- job_answer.c ---- */
+
+/* What has come of a job's answer, or why none has. */
+struct job_answer {
+	struct job *job; /* borrowed: the owner */
+	uint32_t status;
+	uint32_t fields_bytes;
+	char *fields; /* owned; header lines, each with CRLF */
+	struct buffer body;
+	char *reason;    /* owned; of the failure that is on its way to the store, else NULL */
+	bool is_awaited; /* it is whole but for the file, and goes to the store then */
+};
+
+void job_drop_answer(struct job *job);
+
 /* A failure's reason, in place of what came of the answer. */
 void job_keep_reason(struct job *job, const char *reason);
+const char *job_answer_reason(const struct job *job);
+
+/* 0, or why its file has failed (-errno). */
+int job_answer_error(const struct job *job);
+
+/* It is not in its file yet: job_store_end is called when it is, or when that has failed. */
+bool job_answer_is_awaited(struct job *job);
+
+/* store_complete with it. */
+MUST_USE int job_answer_store(struct job *job, uint64_t now_us, store_done_fn *done);
+
+/* ---- job.c ---- */
 
 /* Sends its end to the store, as state, cancelled and answer say. */
 void job_store_end(struct job *job);

@@ -67,7 +67,7 @@ static int lend_body(struct exchange *ex, struct store_message *m, struct iovec 
 {
 	struct request *q = ex->request;
 	uint64_t after_head = q->bytes - q->head_bytes;
-	int max = q->body ? (int)(q->body->mem_end / 4096) + 64 : 1, n = 0;
+	int max = q->body ? buffer_slices(q->body) : 0, n = 0;
 	struct iovec *iov = malloc((size_t)(max + 1) * sizeof *iov);
 	struct buffer_rest rest = { .fd = -1 };
 	if (!iov)

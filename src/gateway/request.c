@@ -246,6 +246,8 @@ int exchange_load(struct exchange *ex, struct str head, struct str piece, uint64
 		err = open_body(ex, body_memory_bytes(reactor_of(ex), true));
 	if (err < 0)
 		return err;
+	if (ex->request->body)
+		ex->request->body->must_take = true; /* it was accepted long ago, and others wait behind it */
 	ex->request->body_bytes = body_bytes;
 	err = exchange_receive(ex, piece);
 	if (err == 0 && ex->ticket.state == TICKET_WAITING)

@@ -265,6 +265,26 @@ def test_a_job_that_fails_each_time(gateway, scripted):
     assert answer.json["state"] == "failed"
 
 
+def test_jobs_do_not_ask_the_budget_of_retries(gateway, scripted):
+    """They have a number of attempts each: that many containers die at once is no reason to fail them."""
+    die = threading.Event()
+    containers = [scripted().then(when(die, close())).always(echo) for _ in range(16)]
+    berth = gateway(*containers, retry_budget_min=2)
+    jobs = [submit(berth, b"%d" % n) for n in range(16)]
+    wait_until(lambda: sum(container.in_flight for container in containers) == 16)
+    die.set()
+    for job in jobs:
+        assert wait_for_state(berth, job, "done")["attempts"] == 2
+
+
+def test_a_busy_answer_is_no_attempt(gateway, scripted):
+    busy = reply(b"not now", status=503, Berth_Busy="1")
+    container = scripted().then(busy).then(busy).then(busy).then(close()).then(close()).always(echo)
+    berth = gateway(container, busy_status=503, busy_header="Berth-Busy", health_fall=10, job_attempts=3)
+    job = wait_for_state(berth, submit(berth), "done")
+    assert (job["attempts"], len(container.requests)) == (3, 6)
+
+
 def test_a_job_that_may_run_only_once(gateway, scripted):
     container = scripted().then(close()).always(echo)
     berth = gateway(container, job_retry="never")

@@ -261,6 +261,26 @@ def test_memory_holds_under_slow_uploads(gateway, scripted):
     assert berth.post("/", bytes(900_000)).status == 200
 
 
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+def test_jobs_end_well_while_memory_is_full(gateway, scripted, tmp_path, store):
+    """What was acknowledged is old work: its request is read back and its result kept, whatever others hold."""
+    release = threading.Event()
+    container = scripted().then(when(release, echo)).always(echo)
+    berth = gateway(container, store="memory" if store == "memory" else f"sqlite:{tmp_path}/berth.db",
+                    limits_memory="2MiB", limits_body_memory="512KiB", limits_spool="64MiB")
+    jobs = [berth.post("/new_request", b"%d" % n * 200_000).json for n in range(6)]
+    wait_until(lambda: container.in_flight == 1)
+    attackers = uploads_that_stall(berth.address, 40, 60_000)
+    wait_until(lambda: metric(berth, "berth_limit_refusals_total") >= 5, "refusals")
+    release.set()
+    for n, job in enumerate(jobs):
+        wait_until(lambda: berth.get(job["status_url"]).json["state"] not in ("queued", "running"), f"the end of job {n}")
+        assert berth.get(job["result_url"] + "?wait=5").body == b"%d" % n * 200_000
+    for attacker in attackers:
+        attacker.close()
+    wait_until(lambda: metric(berth, "berth_memory_bytes") == 0 and metric(berth, "berth_spool_bytes") == 0)
+
+
 def test_memory_holds_under_clients_that_do_not_read(gateway, scripted):
     """What they have not taken goes to spool files; past those, the containers wait, and others' answers go on."""
     berth = gateway(*[scripted().always(lambda exchange: (reply(bytes(6_000_000)) if exchange.request.target == "/long" else echo)

@@ -254,6 +254,7 @@ static void check_request(struct seat *s)
 		return;
 	judge_delivery(w, s->token);
 	r->deliveries++;
+	r->delivered_us = world_now_us(w);
 	r->whole = r->answered = r->maybe_stale = r->bounced = false;
 	r->harmed = s->babbled;
 	w->tally->deliveries++;
@@ -567,6 +568,7 @@ static void answer_request(struct seat *s)
 	struct writer out;
 	r->answer_status = s->slip == SLIP_BUSY ? 503 : (uint16_t)draw_status(c);
 	r->bounced = s->slip == SLIP_BUSY;
+	r->bounces += r->bounced;
 	r->harmed |= r->bounced; /* it goes elsewhere, where it may fail */
 	r->answer_bytes = draw_length(c);
 	r->answer_empty = s->head_only || r->answer_status == 204 || r->answer_status == 304;

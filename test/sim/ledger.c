@@ -145,7 +145,8 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 	case PROBLEM_QUEUE_FULL:
 		return for_pool && was(r, watch->full_us);
 	case PROBLEM_QUEUE_TIMEOUT:
-		return for_pool && took_us >= ps->queue_max_wait_us;
+		return for_pool && took_us >= ps->queue_max_wait_us &&
+			world_now_us(w) - r->delivered_us >= ps->queue_max_wait_us;
 	case PROBLEM_WAIT_TOO_LONG:
 		return for_pool && r->max_wait;
 	case PROBLEM_NO_CONTAINER:
@@ -215,6 +216,6 @@ void judge_delivery(struct world *w, uint32_t token)
 		"token %u is delivered again although nothing was wrong", token);
 	VERIFY(w, rule == RETRY_ALWAYS || idempotent || r->maybe_stale,
 		"token %u is delivered again although it is not safe", token);
-	VERIFY(w, r->deliveries < RETRY_ATTEMPTS_MAX || r->maybe_stale, "token %u is delivered too often",
-		token);
+	VERIFY(w, r->deliveries - r->bounces < RETRY_ATTEMPTS_MAX || r->maybe_stale,
+		"token %u is delivered too often", token);
 }

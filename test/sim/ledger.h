@@ -56,13 +56,15 @@ struct record {
 	bool cancelled;    /* as a job */
 	bool acknowledged; /* ASK_SUBMIT: the client has its 200 */
 	/* of its last delivery */
-	uint8_t deliveries; /* heads of it that containers have read */
-	bool whole;         /* the container has read all of it */
-	bool answered;      /* the container has sent a whole answer that keeps the rules */
-	bool harmed;        /* the container did something that may cost the answer */
-	bool bounced;       /* the container has said busy */
-	bool maybe_stale;   /* it ended so that Berth may think that it never arrived */
-	bool answer_empty;  /* 204, 304 or to a HEAD */
+	uint64_t delivered_us; /* 0: there was none */
+	uint8_t deliveries;    /* heads of it that containers have read */
+	uint8_t bounces;       /* … to which they said busy */
+	bool whole;            /* the container has read all of it */
+	bool answered;         /* the container has sent a whole answer that keeps the rules */
+	bool harmed;           /* the container did something that may cost the answer */
+	bool bounced;          /* the container has said busy */
+	bool maybe_stale;      /* it ended so that Berth may think that it never arrived */
+	bool answer_empty;     /* 204, 304 or to a HEAD */
 	uint16_t answer_status;
 	uint32_t answer_bytes;
 	uint32_t position; /* ASK_SUBMIT: the place in the queue that it must be told; 0: not known */

@@ -3,6 +3,7 @@
 #include "gateway/backend.h"
 #include "gateway/client.h"
 #include "gateway/exchange.h"
+#include "gateway/job_parts.h"
 #include "gateway/watch.h"
 #include "world.h"
 
@@ -259,12 +260,23 @@ static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
 	return bytes;
 }
 
+/* Of jobs' answers, what is on its way to their files. */
+static uint64_t answers_under_way_bytes(const struct reactor *r)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < r->jobs.n_buckets; i++) {
+		for (const struct job *job = r->jobs.buckets[i]; job; job = job->next)
+			bytes += job->answer ? job->answer->body.size - job->answer->body.written : 0;
+	}
+	return bytes;
+}
+
 /* Of what is kept, that for which limits.memory is not asked: bytes on their way to clients (a segment is
- * given back as a whole), windows into spool files, requests that came early or were read back from the
- * store. */
+ * given back as a whole) or from containers to spool files, windows into such files, requests that came early
+ * or were read back from the store. */
 static uint64_t unasked_bytes(const struct reactor *r, uint32_t piece_bytes)
 {
-	uint64_t bytes = (uint64_t)r->exchange_pool.used * HEAD_END_BYTES;
+	uint64_t bytes = (uint64_t)r->exchange_pool.used * HEAD_END_BYTES + answers_under_way_bytes(r);
 	list_for_each (n, &r->clients) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
 		bytes += c->early.cap;
