@@ -220,8 +220,6 @@ static void cannot_claim(struct job *job, int err)
 {
 	struct exchange *ex = job->exchange;
 	log_warning("a job's start cannot be stored: %s", strerror(-err));
-	if (upstream_has_asked(ex->upstream))
-		return; /* it ran before it became a job */
 	job_failed(job, "its start could not be stored");
 	job_drop_exchange(ex);
 }
@@ -244,17 +242,25 @@ static void on_claimed(void *owner, const struct store_reply *reply)
 		upstream_claimed(ex->upstream);
 }
 
+struct str job_container(const struct job *job)
+{
+	return str_of(backend_of(job->exchange->ticket.slot->container)->settings.name);
+}
+
+void job_begins(struct job *job)
+{
+	job->state = STORE_RUNNING;
+	job->started_us = job->table->reactor->io->wall_us;
+	job->changes++;
+}
+
 bool job_running(struct job *job)
 {
 	struct exchange *ex = job->exchange;
-	struct jobs *j = job->table;
 	bool never = ex->route->settings->job_retry == JOB_RETRY_NEVER;
-	struct str container = str_of(backend_of(ex->ticket.slot->container)->settings.name);
-	job->state = STORE_RUNNING;
-	job->started_us = j->reactor->io->wall_us;
-	job->changes++;
-	int err = store_claim(j->store, &job->id, exchange_runs(ex), container, job->started_us,
-		never ? on_claimed : NULL, job);
+	job_begins(job);
+	int err = store_claim(job->table->store, &job->id, exchange_runs(ex), job_container(job),
+		job->started_us, never ? on_claimed : NULL, job);
 	ex->claiming = never && err == 0;
 	job->claims += ex->claiming;
 	watch_job_news(job, NULL);

@@ -51,6 +51,10 @@ MUST_USE int job_answer_store(struct job *job, uint64_t now_us, store_done_fn *d
 
 /* ---- job.c ---- */
 
+/* It runs from now on, in its slot's container. */
+void job_begins(struct job *job);
+struct str job_container(const struct job *job);
+
 /* Sends its end to the store, as state, cancelled and answer say. */
 void job_store_end(struct job *job);
 

@@ -115,6 +115,12 @@ static int enqueue(struct job *job, const struct job_request *req)
 		.flags = ex->method,
 		.request = request,
 	};
+	if (ex->ticket.state == TICKET_RUNNING) {
+		job_begins(job);
+		sj.attempt = exchange_runs(ex);
+		sj.container = job_container(job);
+		sj.started_us = job->started_us;
+	}
 	if (req) {
 		sj.key = req->key;
 		memcpy(sj.payload_hash, req->hash, sizeof sj.payload_hash);
@@ -164,7 +170,7 @@ bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *
 	}
 	job->exchange = ex;
 	job->created_us = r->io->wall_us;
-	job->state = ex->ticket.state == TICKET_RUNNING ? STORE_RUNNING : STORE_QUEUED;
+	job->state = STORE_QUEUED;
 	int err = enqueue(job, req);
 	if (err < 0) {
 		refuse(ex, w, job, PROBLEM_OVERLOADED,
@@ -175,7 +181,5 @@ bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *
 	ex->client->exchange = NULL;
 	ex->client = NULL;
 	watch_follow(w, job);
-	if (ex->ticket.state == TICKET_RUNNING)
-		(void)job_running(job);
 	return true;
 }

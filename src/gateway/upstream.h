@@ -69,12 +69,6 @@ void upstream_dispatch(struct upstream *u, struct exchange *ex);
 /* What its exchange waited for before it could be sent has come. */
 void upstream_claimed(struct upstream *u);
 
-/* Something of its exchange's request may have been sent. */
-static inline bool upstream_has_asked(const struct upstream *u)
-{
-	return u->phase >= UPSTREAM_HEAD;
-}
-
 /* The slot is CONNECTING without an exchange: to see whether its container is there. */
 void upstream_connect(struct upstream *u);
 

@@ -80,11 +80,12 @@ static int set_message(
 
 int store_enqueue(struct store *s, const struct store_job *job, store_done_fn *done, void *owner)
 {
-	if (job->pool.len < 1 || job->pool.len > STORE_POOL_MAX || job->key.len > STORE_KEY_MAX)
+	if (job->pool.len < 1 || job->pool.len > STORE_POOL_MAX || job->key.len > STORE_KEY_MAX ||
+		job->container.len > STORE_CONTAINER_MAX)
 		return -EINVAL;
 	if (s->pending_enqueues >= s->settings.max_pending)
 		return -ENOBUFS;
-	size_t bytes = slices_bytes(&job->request) + job->pool.len + job->key.len;
+	size_t bytes = slices_bytes(&job->request) + job->pool.len + job->key.len + job->container.len;
 	struct store_op *op = op_create(STORE_ENQUEUE, &job->id, bytes, done, owner);
 	if (!op)
 		return -ENOMEM;
@@ -98,6 +99,7 @@ int store_enqueue(struct store *s, const struct store_job *job, store_done_fn *d
 	}
 	op->job.pool = copied(&at, job->pool);
 	op->job.key = copied(&at, job->key);
+	op->job.container = copied(&at, job->container);
 	return submit(s, op);
 }
 

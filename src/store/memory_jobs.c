@@ -162,8 +162,10 @@ struct memory_job *memory_jobs_add(
 	struct memory_jobs *m, const struct store_job *from, char *message, uint64_t body_bytes)
 {
 	struct memory_job *j = calloc(1, sizeof *j + from->pool.len + from->key.len);
-	if (!j)
+	if (!j || (from->attempt && !(j->container = strndup(from->container.ptr, from->container.len)))) {
+		free(j);
 		return NULL;
+	}
 	char *key = j->pool_and_key + from->pool.len;
 	memcpy(j->pool_and_key, from->pool.ptr, from->pool.len);
 	if (from->key.len)
@@ -171,7 +173,10 @@ struct memory_job *memory_jobs_add(
 	j->seq = m->next_seq++;
 	j->record = (struct store_record){
 		.id = from->id,
-		.state = STORE_QUEUED,
+		.state = from->attempt ? STORE_RUNNING : STORE_QUEUED,
+		.attempts = from->attempt,
+		.started_us = from->started_us,
+		.container = { j->container, from->container.len },
 		.number = from->number,
 		.epoch = from->epoch,
 		.created_us = from->created_us,

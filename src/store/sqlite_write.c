@@ -126,9 +126,12 @@ static int add_job(struct sqlite_store *s, struct store_op *op, uint64_t pool)
 		r = sql_run(&s->writing, WRITE_ADD_JOB, "buuuuuuuuusb", id_blob(&j->id), pool, j->number,
 			j->epoch, op->file, (uint64_t)j->flags, j->created_us, j->deadline_us, head_bytes,
 			op->body_bytes, key, hash);
+	uint64_t seq = (uint64_t)sqlite3_last_insert_rowid(s->writing.db);
 	if (!r)
-		r = sql_run(&s->writing, WRITE_ADD_MESSAGE, "ubb",
-			(uint64_t)sqlite3_last_insert_rowid(s->writing.db), j->request.head, body);
+		r = sql_run(&s->writing, WRITE_ADD_MESSAGE, "ubb", seq, j->request.head, body);
+	if (!r && j->attempt)
+		r = sql_run(&s->writing, WRITE_CLAIM, "uusu", seq, (uint64_t)j->attempt, j->container,
+			j->started_us);
 	if (r)
 		return r;
 	s->totals.records++;

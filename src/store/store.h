@@ -97,6 +97,10 @@ struct store_job {
 	struct str key;                         /* Idempotency-Key; empty: none */
 	uint8_t payload_hash[STORE_HASH_BYTES]; /* kept with a key */
 	struct store_message request;
+	/* of one that runs already, as by store_claim */
+	uint32_t attempt; /* 0: it waits */
+	struct str container;
+	uint64_t started_us;
 };
 
 struct store_record {
@@ -182,7 +186,7 @@ MUST_USE int store_load(struct store *s, store_record_fn *fn, void *owner);
 
 /* ---- changes; `done` may be NULL where nobody waits ---- */
 
-/* A new job, QUEUED. */
+/* A new job, QUEUED, or RUNNING already. */
 MUST_USE int store_enqueue(struct store *s, const struct store_job *job, store_done_fn *done, void *owner);
 
 /* RUNNING, as attempt number `attempt` (from 1), on this container. */

@@ -35,6 +35,26 @@ static void test_ids(void **state)
 	}
 }
 
+/* What has begun to run before it became a job is there as RUNNING from its first commit on: a crash must not
+ * find it waiting. */
+static void test_a_job_that_runs_already(void **state)
+{
+	struct rig *r = *state;
+	struct store_job job = rig_job(6);
+	job.attempt = 2;
+	job.container = STR("container4");
+	job.started_us = RIG_US(7);
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+	assert_int_equal(rig_wait(r)->err, 0);
+	const struct store_record *rec = rig_get(r, 6);
+	assert_int_equal(rec->state, STORE_RUNNING);
+	assert_int_equal(rec->attempts, 2);
+	assert_int_equal(rec->started_us, RIG_US(7));
+	assert_str(rec->container, "container4");
+	assert_int_equal(rig_read(r, 6, 0, 100), 0);
+	assert_str(r->reply.body, "body-6");
+}
+
 static void test_a_job_from_end_to_end(void **state)
 {
 	struct rig *r = *state;
@@ -353,6 +373,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ids),
 		RIG_BOTH(test_a_job_from_end_to_end),
+		RIG_BOTH(test_a_job_that_runs_already),
 		RIG_BOTH(test_every_change_in_every_state),
 		RIG_BOTH(test_an_id_that_is_not_there),
 		RIG_BOTH(test_an_id_is_taken_once),
