@@ -1,8 +1,9 @@
 /* outlet: where the lines of a log go: a file, a pipe, a socket, a terminal, whose reader may have stopped.
  *
  * Owns:   the lines that were not taken yet, up to a bound; past it, lines are lost whole, and counted, as
- * they are when the write fails (a full disk, nobody at the other end). Never:  waits for the reader, but
- * where it was told that it may; changes the flags of a descriptor that other programs share.
+ *         they are when the write fails (a full disk, nobody at the other end).
+ * Never:  waits for the reader, but where it was told that it may; changes the flags of a descriptor that
+ *         other programs share.
  */
 #pragma once
 #include "base/check.h"

@@ -1,8 +1,9 @@
 /* config: berth.yaml, the flags and the defaults, made into settings.
  *
- * Order:  config_create (defaults), config_flag for each flag, config_read, config_finish.
- * Errors: are collected, each with its place: "berth.yaml:12:7: queue.max: expected a number, found "many"",
- * or "--queue-max: …" for a flag. Owns:   all strings and arrays that settings and fleet point to.
+ * Order:   config_create (defaults), config_flag for each flag, config_read, config_finish.
+ * Errors:  are collected, each with its place: "berth.yaml:12:7: queue.max: expected a number, found "many"",
+ *          or "--queue-max: …" for a flag.
+ * Owns:    all strings and arrays that settings and fleet point to.
  */
 #pragma once
 #include "base/arena.h"

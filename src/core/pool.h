@@ -1,13 +1,15 @@
 /* pool: interchangeable containers behind one route, their slots, and the queue of what waits for them.
  *
  * Owns:       containers and slots. Tickets belong to the exchanges that embed them.
- * Never:      does I/O, reads the clock, calls back. Each call says what has become of the slot or the
- * ticket; the shell acts on it. Invariants (pool_check holds all of them against the lists; pool_check_turn
- * the cheap ones, in release): I1  a slot is on exactly one list of its container, the one that slot->state
- * names; the lists' lengths add up to n_slots I2  a slot carries at most one ticket; it is given a new one
- * only when it is free I4  tickets start in the order of their order numbers; one that comes back keeps its
- * number and so its turn I5  while tickets wait, no container that is up and not draining has a free slot
- * (true after pool_match has said no)
+ * Never:      does I/O, reads the clock, calls back. Each call says what has become of the slot or the ticket;
+ *             the shell acts on it.
+ * Invariants (pool_check holds all of them against the lists; pool_check_turn the cheap ones, in release):
+ *   I1  a slot is on exactly one list of its container, the one that slot->state names; the lists' lengths add
+ *       up to n_slots
+ *   I2  a slot carries at most one ticket; it is given a new one only when it is free
+ *   I4  tickets start in the order of their order numbers; one that comes back keeps its number and so its turn
+ *   I5  while tickets wait, no container that is up and not draining has a free slot (true after pool_match has
+ *       said no)
  *
  *            pool_match, connected ┌──────────────────────────────────────────┐
  *   ┌──────┐ retry  ┌────────────┐ ok (no ticket)  ┌──────┐ pool_match ┌──────┴──┐  client left  ┌────────┐

@@ -3,8 +3,8 @@
  * Who sleeps has to be woken, which is half of the time that a slot lies idle between two requests. So the
  * loop stays awake, but only while requests wait and the service times say that a slot is about to become
  * free, and only for a set share of a core: what is not used of it is saved up for a while, and used in one
- * piece. What falling asleep and waking up would have cost does not count. Never:  reads the clock; costs
- * anything while nothing waits.
+ * piece. What falling asleep and waking up would have cost does not count.
+ * Never:  reads the clock; costs anything while nothing waits.
  */
 #pragma once
 #include "core/pool.h"

@@ -1,8 +1,8 @@
 /* fleet: starts the containers of a pool, keeps them running, and takes them down.
  *
  * Words:  worker k is the machine with the k-th address; its containers are numbered on, so with two
- * containers a worker, container3 is the first of worker2. All counting starts at 1. Never:  blocks; calls
- * back but from the loop.
+ *         containers a worker, container3 is the first of worker2. All counting starts at 1.
+ * Never:  blocks; calls back but from the loop.
  */
 #pragma once
 #include "base/check.h"

@@ -2,8 +2,8 @@
  * while it is idle.
  *
  * A probe takes a slot like a request, and only of a container with nothing in flight: a model server that
- * infers on its only thread is busy then, not dead, and its requests' time-outs watch it. Owns:   the
- * upstreams, one for each slot.
+ * infers on its only thread is busy then, not dead, and its requests' time-outs watch it.
+ * Owns:  the upstreams, one for each slot.
  */
 #pragma once
 #include "base/str.h"

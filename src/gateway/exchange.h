@@ -2,12 +2,13 @@
  * job's likewise.
  *
  *   RECEIVING ──admit──▶ QUEUED ──match──▶ RUNNING ──answer's last byte──▶ OVER
- *       │ refused           │ left, waited     │ left: orphan, until the container has finished (the slot is
- * a zombie) └───────────────────┴──▶ OVER          └ failed: back to QUEUED, or OVER with a problem
+ *       │ refused           │ left, waited     │ left: orphan, until the container has finished
+ *       └───────────────────┴──▶ OVER          │ (the slot is a zombie)
+ *                                              └ failed: back to QUEUED, or OVER with a problem
  *
- * Owns:   the request as it goes to the container (head and body), until the container's answer has ended; a
- * job's only while its turn is near.
- * Ends:   in exactly one of exchange_answer (with its last part), exchange_problem, exchange_leave.
+ * Owns:  the request as it goes to the container (head and body), until the container's answer has ended; a
+ *        job's only while its turn is near.
+ * Ends:  in exactly one of exchange_answer (with its last part), exchange_problem, exchange_leave.
  */
 #pragma once
 #include "core/pool.h"

@@ -1,13 +1,13 @@
 /* job: exchanges whose clients do not wait on the connection. What was acknowledged is in the store.
  *
  *   submitted ──committed──▶ QUEUED ──▶ RUNNING ──▶ its end is on its way to the store ──committed──▶ gone
- * from here
  *
  * In memory are only the jobs that are not over; the store has them all. The order number is given at
  * admission; the job joins the queue, and its place is told, when its commit is through. Of the jobs that
  * wait, the first 2 × slots have their requests in memory; the others' are read back when their turn comes
  * near, so that a slot never waits for the disk. Ids are 128 random bits: knowing one is the right to read
- * the job. Owns:   the jobs, the store, and the answers that are on their way to it.
+ * the job.
+ * Owns:  the jobs, the store, and the answers that are on their way to it.
  */
 #pragma once
 #include "base/str.h"

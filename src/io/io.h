@@ -1,16 +1,18 @@
 /* io: the outside world as completions.
  *
- * One interface, three shells of one gateway: io_epoll.c, io_uring.c (its own later), and the simulator's
+ * One interface, three shells of one gateway: io_epoll.c, with ring.c for io_uring in it, and the simulator's
  * io_sim.c. A loop runs on one thread. Objects (struct io_stream, io_listener, io_timer) are embedded in
  * their owner's and initialised by the call that starts them; the loop keeps no memory of its own for an idle
  * stream.
  *
- * Receiving: bytes arrive in a buffer of the loop's, which is good until the callback returns, so an idle
- * stream holds none. Sending:   io_send takes what it can before it returns (into the kernel, or into a
- * buffer of its own), so the caller's bytes need not stay; what was not taken stays the caller's until
- * on_writable. Callbacks: only from io_run. After io_close(s) returns, nothing is called for s any more, and
- * its memory may be reused at once, also from within a callback of s itself. Errors:    0 or a negative
- * errno. Never:     allocates for a turn; calls back from inside io_send, io_connect or io_close.
+ * Receiving:  bytes arrive in a buffer of the loop's, which is good until the callback returns, so an idle
+ *             stream holds none.
+ * Sending:    io_send takes what it can before it returns (into the kernel, or into a buffer of its own), so
+ *             the caller's bytes need not stay; what was not taken stays the caller's until on_writable.
+ * Callbacks:  only from io_run. After io_close(s) returns, nothing is called for s any more, and its memory
+ *             may be reused at once, also from within a callback of s itself.
+ * Errors:     0 or a negative errno.
+ * Never:      allocates for a turn; calls back from inside io_send, io_connect or io_close.
  */
 #pragma once
 #include "base/check.h"

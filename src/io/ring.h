@@ -2,9 +2,10 @@
  *
  * The kernel puts what comes into buffers that stand ready for all streams, and says so in memory; one system
  * call a turn hands over what is asked for and waits. Everything else (listeners, connecting, room for
- * sending) stays with epoll, whose descriptor the ring watches. Owns:   the ring, the buffers, and what came
- * for streams that are paused. Needs:  Linux 6.1 (IORING_SETUP_DEFER_TASKRUN), and the permission to use
- * io_uring, which containers often lack.
+ * sending) stays with epoll, whose descriptor the ring watches.
+ * Owns:   the ring, the buffers, and what came for streams that are paused.
+ * Needs:  Linux 6.1 (IORING_SETUP_DEFER_TASKRUN), and the permission to use io_uring, which containers often
+ *         lack.
  */
 #pragma once
 #include "io/io.h"

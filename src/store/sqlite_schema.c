@@ -1,9 +1,9 @@
 /* sqlite_schema: the tables, the statements, and how a row becomes a record.
  *
  * job      a row a job, never larger than some hundred bytes, so that a million are soon read
- * message  its head and body: the request until the end, then the answer; the body is empty when it has a
- * file job_queue carries the order, job_list the listing (its last column is the rowid), job_finished the
- * purge.
+ * message  its head and body: the request until the end, then the answer; the body is empty when it has a file
+ *
+ * job_queue carries the order, job_list the listing (its last column is the rowid), job_finished the purge.
  */
 #include "store/sqlite.h"
 

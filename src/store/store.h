@@ -10,17 +10,17 @@
  *   └────────┘ ◀────── └─────────┘ ──────▶ (these also from QUEUED)
  *              requeue
  *
- * Calls:     return at once and never wait for a disk. 0 means that `done` will come, exactly once, on the
- *            loop's thread, in a later turn; a negative errno (-ENOMEM, -EINVAL, …) that it will not.
- *            Strings are copied. The bytes of heads and bodies stay the caller's, who keeps them until
- * `done`. Order:     changes are carried out, and their callbacks come, in the order of the calls. Reads are
- * ordered among themselves; a read sees every change whose callback has come. Durable:   when `done` says 0,
- * the change survives whatever comes. -EIO may be either way after a crash. Final:     the first final state
- * wins. A later change is refused with -EALREADY, and told the state. Errors:    -ENOENT no such job;
- * -EALREADY it is final; -EEXIST its id or idempotency key is taken; -EDQUOT a limit of the settings; -ENOSPC
- * the disk is full (try again when there is room); -EIO; -ENOMEM; -EUCLEAN the database is damaged; -EBUSY
- * another program holds it. Times:     microseconds since the epoch, by the wall clock, all given by the
- * caller.
+ * Calls:    return at once and never wait for a disk. 0 means that `done` will come, exactly once, on the
+ *           loop's thread, in a later turn; a negative errno (-ENOMEM, -EINVAL, …) that it will not. Strings
+ *           are copied. The bytes of heads and bodies stay the caller's, who keeps them until `done`.
+ * Order:    changes are carried out, and their callbacks come, in the order of the calls. Reads are ordered
+ *           among themselves; a read sees every change whose callback has come.
+ * Durable:  when `done` says 0, the change survives whatever comes. -EIO may be either way after a crash.
+ * Final:    the first final state wins. A later change is refused with -EALREADY, and told the state.
+ * Errors:   -ENOENT no such job; -EALREADY it is final; -EEXIST its id or idempotency key is taken; -EDQUOT a
+ *           limit of the settings; -ENOSPC the disk is full (try again when there is room); -EIO; -ENOMEM;
+ *           -EUCLEAN the database is damaged; -EBUSY another program holds it.
+ * Times:    microseconds since the epoch, by the wall clock, all given by the caller.
  */
 #pragma once
 #include "base/check.h"

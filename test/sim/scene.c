@@ -1,11 +1,12 @@
 /* berth-scene: plays scenarios (*.scn): what clients and containers do, an event a line, and what must come
  * of it.
  *
- *   set NAME VALUE                       a setting, before the first event; containers, slots, queue.max,
- * retry, … after 5ms                            time passes; else 2 ms an event client 1 connects | leaves |
- * is closed | sends TEXT | gets TEXT | waits container 1 gets TEXT | sends TEXT | waits | closes | dies |
- * refuses | accepts | is free | is down | is zombie gateway drains | reloads | stops clock 1h the calendar's
- * clock is set forward
+ *   set NAME VALUE     a setting, before the first event; containers, slots, queue.max, retry, …
+ *   after 5ms          time passes; else 2 ms an event
+ *   client 1 connects | leaves | is closed | sends TEXT | gets TEXT | waits
+ *   container 1 gets TEXT | sends TEXT | waits | closes | dies | refuses | accepts | is free | is down | is zombie
+ *   gateway drains | reloads | stops
+ *   clock 1h           the calendar's clock is set forward
  *
  * gets: this must have come, behind what earlier lines have asked for. waits: nothing more must have come.
  * In TEXT, \r, \n and \\ are as in C. A container's connection is its newest.
