@@ -230,7 +230,8 @@ void metrics_write(struct reactor *r, struct json *j)
 	single(j, "berth_limit_refusals_total", "counter",
 		"Times that limits.memory or limits.spool was met.", r->budget.refused);
 	single(j, "berth_jobs", "gauge", "Jobs that are not over.", r->jobs.count);
-	single(j, "berth_job_bytes", "gauge", "Bytes of jobs' answers on their way to the store.", r->jobs.answer_bytes);
+	single(j, "berth_job_bytes", "gauge", "Bytes of jobs' answers on their way to the store.",
+		r->jobs.answer_bytes);
 	head(j, "berth_spin_seconds_total", "counter",
 		"Time for which the loop has polled instead of sleeping.");
 	line(j, "berth_spin_seconds_total %.6f", (double)r->io->polled.us / 1e6);

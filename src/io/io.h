@@ -1,6 +1,6 @@
 /* io: the outside world as completions.
  *
- * One interface, three shells of one gateway: io_epoll.c, with ring.c for io_uring in it, and the simulator's
+ * One interface, two shells of one gateway: io_epoll.c, with ring.c for io_uring in it, and the simulator's
  * io_sim.c. A loop runs on one thread. Objects (struct io_stream, io_listener, io_timer) are embedded in
  * their owner's and initialised by the call that starts them; the loop keeps no memory of its own for an idle
  * stream.

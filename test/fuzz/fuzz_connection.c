@@ -6,9 +6,9 @@
  */
 #include "fuzz.h"
 
-#include "sim/io_sim.h"
 #include "base/log.h"
 #include "gateway/reactor.h"
+#include "sim/io_sim.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
