@@ -2,14 +2,16 @@
 #pragma once
 #include "cli/deployment.h"
 #include "fleet/aws_deploy.h"
+#include "fleet/image.h"
 
 /* What a fleet is made of, with what it is borrowed from. */
 struct aws_making {
 	struct aws_wanted wanted;
 	struct aws_settings settings;
-	const char **networks; /* owned, to a NULL: the settings' admin_cidrs as AWS writes them */
-	char (*texts)[AWS_IP]; /* owned: what those point to */
-	char image[128], orchestrator[128], options[96], arguments[160];
+	const char **networks;   /* owned, to a NULL: the settings' admin_cidrs as AWS writes them */
+	char (*texts)[AWS_IP];   /* owned: what those point to */
+	char tags[2][IMAGE_TAG]; /* of Berth's own images, by enum image_what */
+	char options[96], arguments[160];
 	char *config; /* owned */
 };
 

@@ -79,13 +79,13 @@ static bool add_object(struct aws_making *m, const struct command *cmd, enum aws
 	return true;
 }
 
-static bool add_image(struct aws_making *m, const struct command *cmd, enum image_what what, char name[128])
+static bool add_image(struct aws_making *m, const struct command *cmd, enum image_what what)
 {
 	struct image image;
 	bool worker = what == IMAGE_WORKER;
 	if (!image_berth(cmd, what, NULL, !worker, &image))
 		return false;
-	snprintf(name, 128, "%s", image.tag);
+	str_copy(m->tags[what], IMAGE_TAG, str_of(image.tag));
 	return add_object(m, cmd, worker ? AWS_OBJECT_WORKER : AWS_OBJECT_ORCHESTRATOR, image.fd);
 }
 
@@ -128,11 +128,12 @@ static bool make_containers(struct aws_making *m, const struct command *cmd, con
 	snprintf(m->options, sizeof m->options, "--pids-limit %u%s", f->pids,
 		f->writable_root ? "" : " --read-only");
 	if (f->image) {
-		snprintf(m->image, sizeof m->image, "%s", f->image);
+		m->wanted.image = f->image;
 		m->wanted.container_port = f->base_port;
 		return true;
 	}
-	if (!add_image(m, cmd, IMAGE_WORKER, m->image) || !add_model(m, cmd, f->model))
+	m->wanted.image = m->tags[IMAGE_WORKER];
+	if (!add_image(m, cmd, IMAGE_WORKER) || !add_model(m, cmd, f->model))
 		return false;
 	m->wanted.container_port = IMAGE_WORKER_PORT;
 	n = strlen(m->arguments);
@@ -236,10 +237,9 @@ bool aws_making_make(struct aws_making *m, const struct command *cmd, const stru
 		.containers = f->containers,
 		.base_port = f->base_port,
 		.ready_us = f->ready_timeout_us,
-		.image = m->image,
 		.options = m->options,
 		.arguments = m->arguments,
-		.orchestrator = m->orchestrator,
+		.orchestrator = m->tags[IMAGE_ORCHESTRATOR],
 	};
 	if (!f->base_port) {
 		cli_complain(cmd,
@@ -247,7 +247,7 @@ bool aws_making_make(struct aws_making *m, const struct command *cmd, const stru
 		return false;
 	}
 	if (!make_networks(m, cmd, open_to_all) || !make_containers(m, cmd, config) ||
-		!add_image(m, cmd, IMAGE_ORCHESTRATOR, m->orchestrator))
+		!add_image(m, cmd, IMAGE_ORCHESTRATOR))
 		return false;
 	if (!make_config(m, config, region)) {
 		cli_complain(cmd, "out of memory");

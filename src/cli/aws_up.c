@@ -7,6 +7,24 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A name that is longer than any of its kind is none, and is not to be cut. */
+static bool check_names(const struct command *cmd, const struct aws_settings *s)
+{
+	const struct named {
+		const char *flag, *name;
+		size_t size;
+	} all[] = { { "bucket", s->bucket, AWS_BUCKET_MAX + 1 }, { "ami", s->ami, AWS_ID },
+		{ "instance-type", s->instance_type, AWS_ID } };
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (!all[i].name || strlen(all[i].name) < all[i].size)
+			continue;
+		cli_complain(cmd, "--%s: expected up to %zu characters, found \"%.80s\"", all[i].flag,
+			all[i].size - 1, all[i].name);
+		return false;
+	}
+	return true;
+}
+
 bool aws_cli_open(
 	const struct command *cmd, const struct config *config, struct aws *aws, struct aws_deploy *d)
 {
@@ -16,6 +34,8 @@ bool aws_cli_open(
 		cli_complain(cmd, "--name: %s: found \"%s\"", bad, f->name);
 		return false;
 	}
+	if (!check_names(cmd, &f->aws))
+		return false;
 	if (!aws_open(aws, f->aws.profile, f->aws.region)) {
 		cli_complain(cmd, "%s", aws->why);
 		return false;

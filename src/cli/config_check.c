@@ -331,6 +331,14 @@ static void check_every_pool_has_containers(struct config *c, enum config_use us
 			"serve");
 }
 
+/* As docker pull takes it: a name of up to 255 bytes, a tag of up to 128, a digest. */
+static bool is_image_name(const char *name)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:@";
+	size_t n = strspn(name, allowed);
+	return *name != '-' && n && n < 512 && !name[n];
+}
+
 static void check_fleet(struct config *c)
 {
 	const struct fleet_settings *f = &c->fleet;
@@ -344,6 +352,8 @@ static void check_fleet(struct config *c)
 	if (f->base_port && f->base_port + f->containers > 65536)
 		config_error(c, "fleet.base_port", "%u containers do not fit above port %u", f->containers,
 			f->base_port);
+	if (f->image && !is_image_name(f->image))
+		config_error(c, "fleet.image", "\"%.60s\" is no name of an image", f->image);
 }
 
 void config_check(struct config *c, enum config_use use)

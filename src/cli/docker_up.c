@@ -260,13 +260,6 @@ static int up(struct docker_up *u)
 	return code;
 }
 
-static bool is_image_name(const char *name)
-{
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:@";
-	size_t n = strspn(name, allowed);
-	return n && n < 256 && !name[n];
-}
-
 /* What means nothing on Docker. False after a complaint. */
 static bool check(const struct server *server)
 {
@@ -277,10 +270,6 @@ static bool check(const struct server *server)
 			"fleet.base_port: on Docker, the kernel cannot choose it: each container has an "
 			"address of its "
 			"own");
-		return false;
-	}
-	if (f->image && !is_image_name(f->image)) {
-		cli_complain(server->cmd, "fleet.image: \"%.60s\" is no name of an image", f->image);
 		return false;
 	}
 	if (f->orchestrator == FLEET_ON_HOST)

@@ -9,7 +9,7 @@
 
 static bool resolve(const struct url *url, struct io_addr *ret, char error[RUNTIME_ERROR])
 {
-	char host[256], port[8];
+	char host[sizeof((struct target *)NULL)->host], port[8]; /* it is shorter than its authority */
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
 	str_copy(host, sizeof host, url->host);
 	snprintf(port, sizeof port, "%u", url->port);

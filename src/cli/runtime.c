@@ -29,7 +29,7 @@ const char *runtime_dir(char path[RUNTIME_PATH])
 	const char *base = getenv("XDG_RUNTIME_DIR");
 	char user_dir[64];
 	snprintf(user_dir, sizeof user_dir, "/run/user/%u", (unsigned)getuid());
-	if (!base || base[0] != '/')
+	if (!base || base[0] != '/' || strlen(base) >= RUNTIME_PATH - sizeof "/berth")
 		base = access(user_dir, W_OK) == 0 ? user_dir : NULL;
 	if (base)
 		snprintf(path, RUNTIME_PATH, "%s/berth", base);

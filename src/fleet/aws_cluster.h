@@ -25,6 +25,7 @@ enum aws_role { AWS_WORKER, AWS_ORCHESTRATOR, AWS_ROLES };
 
 enum {
 	AWS_CLUSTER_MAX = 30, /* characters of a cluster's name, for a role's has 64 at most */
+	AWS_BUCKET_MAX = 63,  /* likewise, as S3 has it */
 	AWS_ID = 32,
 	AWS_NAME = 96,
 	AWS_IP = 48,

@@ -15,16 +15,27 @@ static const char *variable(const char *name)
 	return set ? set : "";
 }
 
-static bool of_environment(struct aws_credentials *c)
+/* False with why. */
+static bool take_variable(char *to, size_t size, const char *name, char why[AWS_WHY])
 {
-	const char *key = variable("AWS_ACCESS_KEY_ID"), *secret = variable("AWS_SECRET_ACCESS_KEY");
-	if (!*key || !*secret)
-		return false;
-	str_copy(c->access_key, sizeof c->access_key, str_of(key));
-	str_copy(c->secret, sizeof c->secret, str_of(secret));
-	str_copy(c->token, sizeof c->token, str_of(variable("AWS_SESSION_TOKEN")));
+	struct str value = str_of(variable(name));
+	if (value.len >= size)
+		snprintf(why, AWS_WHY, "%s has %zu bytes, and %zu are the most", name, value.len, size - 1);
+	else
+		str_copy(to, size, value);
+	return value.len < size;
+}
+
+/* 1; 0 when there are none; -1 with why. */
+static int of_environment(struct aws_credentials *c, char why[AWS_WHY])
+{
+	if (!*variable("AWS_ACCESS_KEY_ID") || !*variable("AWS_SECRET_ACCESS_KEY"))
+		return 0;
 	snprintf(c->origin, sizeof c->origin, "the environment (AWS_ACCESS_KEY_ID)");
-	return true;
+	bool ok = take_variable(c->access_key, sizeof c->access_key, "AWS_ACCESS_KEY_ID", why) &&
+		take_variable(c->secret, sizeof c->secret, "AWS_SECRET_ACCESS_KEY", why) &&
+		take_variable(c->token, sizeof c->token, "AWS_SESSION_TOKEN", why);
+	return ok ? 1 : -1;
 }
 
 static const char *profile_name(const char *asked)
@@ -40,9 +51,10 @@ static const char *profile_name(const char *asked)
 static int find_keys(struct aws_credentials *c, const char *profile, char why[AWS_WHY])
 {
 	char phrase[AWS_WHY];
-	if (!profile && of_environment(c))
-		return 1;
-	int r = aws_profile_read(c, profile_name(profile), why);
+	int r = profile ? 0 : of_environment(c, why);
+	if (r)
+		return r;
+	r = aws_profile_read(c, profile_name(profile), why);
 	if (r)
 		return r;
 	if (profile) {
@@ -64,32 +76,32 @@ static int find_keys(struct aws_credentials *c, const char *profile, char why[AW
 static bool is_region(const char *text)
 {
 	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
-	return n > 0 && !text[n];
+	return n > 0 && n < AWS_REGION && !text[n];
 }
 
-static bool find_region(struct aws_credentials *c, const char *profile, char why[AWS_WHY])
+static bool find_region(struct aws_credentials *c, const char *profile, const char *asked, char why[AWS_WHY])
 {
 	struct aws_credentials other = { 0 };
-	if (!c->region[0])
-		str_copy(c->region, sizeof c->region, str_of(variable("AWS_REGION")));
-	if (!c->region[0])
-		str_copy(c->region, sizeof c->region, str_of(variable("AWS_DEFAULT_REGION")));
-	if (!c->region[0] && aws_profile_read(&other, profile_name(profile), why) >= 0)
-		str_copy(c->region, sizeof c->region, str_of(other.region));
-	aws_credentials_finish(&other);
-	if (!c->region[0] && !aws_imds_region(c->region)) {
+	const char *region = asked ? asked : variable("AWS_REGION");
+	if (!*region)
+		region = variable("AWS_DEFAULT_REGION");
+	/* Also that of a profile whose keys come in a way that is not supported: they were exported. */
+	if (!*region && (aws_profile_read(&other, profile_name(profile), why) >= 0 || other.region[0]))
+		region = other.region;
+	if (!*region && aws_imds_region(other.region))
+		region = other.region;
+	bool ok = is_region(region);
+	if (ok)
+		str_copy(c->region, sizeof c->region, str_of(region));
+	else if (*region)
+		snprintf(why, AWS_WHY,
+			"\"%.100s\" is no AWS region: expected one such as eu-central-1 (--region)", region);
+	else
 		snprintf(why, AWS_WHY,
 			"no AWS region: --region, AWS_REGION, or region in ~/.aws/config (eu-central-1, "
 			"us-east-1, …)");
-		return false;
-	}
-	if (!is_region(c->region)) {
-		snprintf(why, AWS_WHY,
-			"\"%.39s\" is no AWS region: expected one such as eu-central-1 (--region)",
-			c->region);
-		return false;
-	}
-	return true;
+	aws_credentials_finish(&other);
+	return ok;
 }
 
 bool aws_credentials_find(
@@ -98,10 +110,7 @@ bool aws_credentials_find(
 	*c = (struct aws_credentials){ 0 };
 	if (find_keys(c, profile, why) < 0)
 		return false;
-	c->region[0] = '\0'; /* the profile's comes after the environment's */
-	if (region)
-		str_copy(c->region, sizeof c->region, str_of(region));
-	return find_region(c, profile, why);
+	return find_region(c, profile, region, why); /* the profile's comes after the environment's */
 }
 
 bool aws_credentials_refresh(struct aws_credentials *c, char why[AWS_WHY])

@@ -1,5 +1,7 @@
 #include "fleet/aws_ecr.h"
 
+#include "fleet/aws_credentials.h"
+
 enum { ACCOUNT_DIGITS = 12 };
 
 /* Cuts what stands before `text` off; false when it is not there. */
@@ -35,7 +37,7 @@ bool aws_ecr_parse(const char *image, struct aws_ecr *ret)
 	e.repository = str_cut(&e.repository, ':');
 	bool ok = (!rest.len || str_eq(rest, STR(".cn"))) && e.account.len == ACCOUNT_DIGITS &&
 		is_made_of(e.account, "0123456789") &&
-		is_made_of(e.region, "abcdefghijklmnopqrstuvwxyz0123456789-") &&
+		is_made_of(e.region, "abcdefghijklmnopqrstuvwxyz0123456789-") && e.region.len < AWS_REGION &&
 		is_made_of(e.repository, "abcdefghijklmnopqrstuvwxyz0123456789-_./");
 	if (ok)
 		*ret = e;

@@ -16,6 +16,7 @@ struct reading {
 	const char *profile;       /* borrowed */
 	bool found;
 	char unsupported[32]; /* the key that says how it gets its keys */
+	const char *too_long; /* the key whose value has no room; NULL */
 };
 
 static bool path_of(char path[PATH_MAX], const char *variable, const char *name)
@@ -35,24 +36,32 @@ static bool is_section_of(struct str line, const char *profile)
 	return str_eq(name, str_of(profile));
 }
 
-static void take(char *to, size_t size, struct str value)
+static void take(struct reading *r, const char *key, char *to, size_t size, struct str value)
 {
-	if (!*to)
+	if (*to)
+		return;
+	if (value.len < size)
 		str_copy(to, size, value);
+	else
+		r->too_long = key;
 }
 
 static void take_line(struct reading *r, struct str key, struct str value)
 {
 	static const char *const ways[] = { "role_arn", "credential_process", "sso_session", "sso_start_url",
 		"web_identity_token_file", "login_session" };
-	if (str_eq(key, STR("aws_access_key_id")))
-		take(r->c->access_key, sizeof r->c->access_key, value);
-	else if (str_eq(key, STR("aws_secret_access_key")))
-		take(r->c->secret, sizeof r->c->secret, value);
-	else if (str_eq(key, STR("aws_session_token")))
-		take(r->c->token, sizeof r->c->token, value);
-	else if (str_eq(key, STR("region")))
-		take(r->c->region, sizeof r->c->region, value);
+	const struct taken {
+		const char *key;
+		char *to;
+		size_t size;
+	} all[] = { { "aws_access_key_id", r->c->access_key, sizeof r->c->access_key },
+		{ "aws_secret_access_key", r->c->secret, sizeof r->c->secret },
+		{ "aws_session_token", r->c->token, sizeof r->c->token },
+		{ "region", r->c->region, sizeof r->c->region } };
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (str_eq(key, str_of(all[i].key)))
+			take(r, all[i].key, all[i].to, all[i].size, value);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
 		if (str_eq(key, str_of(ways[i])))
 			str_copy(r->unsupported, sizeof r->unsupported, key);
@@ -97,6 +106,11 @@ int aws_profile_read(struct aws_credentials *c, const char *profile, char why[AW
 		return -1;
 	if (path_of(path, "AWS_CONFIG_FILE", "config") && !read_file(&r, path, why))
 		return -1;
+	if (r.too_long) {
+		snprintf(why, AWS_WHY, "the AWS profile \"%.60s\": the value of %s is too long", profile,
+			r.too_long);
+		return -1;
+	}
 	if (c->access_key[0] && c->secret[0]) {
 		snprintf(c->origin, sizeof c->origin, "the profile \"%.100s\"", profile);
 		return 1;

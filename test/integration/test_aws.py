@@ -187,6 +187,13 @@ WRONG = {
     "no such profile": (["--profile", "blue"], {}, 2, r'no keys of the profile "blue"'),
     "no region": ([], {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, 2, r"no AWS region: --region"),
     "region": (["--region", "Frankfurt!"], {}, 2, r'"Frankfurt!" is no AWS region'),
+    "long region": (["--region", "eu-central-1" + "x" * 40], {}, 2, r'"eu-central-1x{40}" is no AWS region'),
+    "long token": ([], {"AWS_SESSION_TOKEN": "x" * 8192}, 2, r"AWS_SESSION_TOKEN has 8192 bytes, and 8191 are the most"),
+    "long image": (["--ami", "ami-" + "0" * 40], {}, 2, r'--ami: expected up to 31 characters, found "ami-0{40}"'),
+    "long type": (["--instance-type", "t" * 32], {}, 2, r"--instance-type: expected up to 31 characters"),
+    "long bucket": (["--bucket", "b" * 64], {}, 2, r"--bucket: expected up to 63 characters"),
+    "name of an image": (["--image", "two words"], {}, 2, r'--image: "two words" is no name of an image'),
+    "option for an image": (["--image", "--privileged"], {}, 2, r'--image: "--privileged" is no name of an image'),
     "endpoint": ([], {"AWS_ENDPOINT_URL": "localhost"}, 2, r"AWS_ENDPOINT_URL: expected a URL"),
     "image": (["--ami", "ami-00000000000000000"], {}, 2, r"ami-00000000000000000.*--ami"),
     "subnet": (["--subnet", "subnet-1"], {}, 2, r"--subnet names a subnet"),
@@ -280,7 +287,8 @@ def test_credentials_of_a_profile(cloud, operator, tmp_path):
         "[default]\naws_access_key_id = no\naws_secret_access_key = no\n"
         f"[blue]\naws_access_key_id = {keys['id']}\naws_secret_access_key = {keys['secret']}\n")
     (tmp_path / ".aws" / "config").write_text(
-        f"[profile blue]\ns3 =\n  region = nowhere\nregion = {aws.REGION}\n[profile sso]\nsso_session = x\n")
+        f"[profile blue]\ns3 =\n  region = nowhere\nregion = {aws.REGION}\n[profile sso]\nsso_session = x\nregion = {aws.REGION}\n"
+        f"[profile long]\naws_access_key_id = no\naws_secret_access_key = no\naws_session_token = {'x' * 8192}\n")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         one.environment[name] = ""
     assert "nothing is left" in aws.run("down", *one.common, "--profile", "blue", env=one.environment).stdout
@@ -288,6 +296,10 @@ def test_credentials_of_a_profile(cloud, operator, tmp_path):
     assert "nothing is left" in one.down().stdout
     one.environment["AWS_PROFILE"] = "sso"
     assert "aws configure export-credentials --profile sso" in one_line(one.down().stderr)
+    exported = {"AWS_ACCESS_KEY_ID": keys["id"], "AWS_SECRET_ACCESS_KEY": keys["secret"], "AWS_DEFAULT_REGION": ""}
+    assert "nothing is left" in aws.run("down", *one.common, env={**one.environment, **exported}).stdout
+    one.environment["AWS_PROFILE"] = "long"
+    assert "the value of aws_session_token is too long" in one_line(one.down().stderr)
     one.environment["AWS_PROFILE"] = "default"
     one.environment["AWS_REGION"] = aws.REGION
     assert 'the profile "default"' in one_line(one.down().stderr)
@@ -378,6 +390,17 @@ def test_a_run_that_was_killed_is_gone_on_with(proxy, operator, tmp_path):
     assert again.returncode == 0 and "the run before was cut off at: start worker" in again.stdout, again.stderr
     assert len(one.cluster.workers()) == 2 and len(one.cluster.of_role("orchestrator")) == 1
     assert one.down().returncode == 0 and not one.cluster.leftovers() and not journal.exists()
+
+
+def test_the_name_of_an_image_is_whole_in_the_script(operator):
+    repository = f"123456789012.dkr.ecr.{aws.REGION}.amazonaws.com/{'team/' * 12}model"
+    image = f"{repository}@sha256:{'0123456789abcdef' * 4}"
+    one = operator("digest", image=image)
+    assert one.up("--workers", 1).returncode == 0
+    (worker,) = one.cluster.workers()
+    script = one.cluster.user_data(worker)
+    assert f"patiently docker pull -q '{image}'\n" in script and re.search(f" '{re.escape(image)}' *\n", script)
+    assert one.down().returncode == 0 and not one.cluster.leftovers()
 
 
 def test_no_secret_is_in_a_script_or_on_the_screen(operator):

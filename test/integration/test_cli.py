@@ -39,6 +39,16 @@ def test_load_tells_a_reason_once_when_nothing_answers(run):
     assert result.stderr == "berth load: nothing answers at http://127.0.0.1:1/: Connection refused (berth up starts a fleet)\n"
 
 
+def test_names_that_are_too_long_are_not_cut(run, environment, tmp_path):
+    host = ".".join(["x" * 63] * 4) + ".yyyyyyy"
+    assert f"{host}: " in run("health", "--url", f"http://{host}/").stderr
+    deep = tmp_path.joinpath(*["d" * 200] * 3)
+    deep.mkdir(parents=True)
+    environment["XDG_RUNTIME_DIR"] = str(deep)
+    assert run("down", "--name", "nobody-has-this-name").returncode == 0
+    assert [path for path in tmp_path.rglob("*") if not deep.is_relative_to(path)] == []
+
+
 def test_help_lists_the_commands(run):
     result = run("--help")
     assert result.returncode == 0

@@ -456,7 +456,7 @@ def test_a_socket_that_is_not_permitted(engine, environment, tmp_path):
 @pytest.mark.parametrize("flags, words", [
     (["--base-port", "0"], "fleet.base_port: on Docker, the kernel cannot choose it"),
     (["--listen", "unix:/tmp/front.sock"], "listen: the orchestrator's container has up to 16 addresses"),
-    (["--image", "two words"], 'fleet.image: "two words" is no name of an image'),
+    (["--image", "two words"], '--image: "two words" is no name of an image'),
     (["--memory", "1"], '--memory: expected 16MiB to 16TiB, found "1"'),
 ])
 def test_settings_that_mean_nothing_on_docker(run, flags, words):

@@ -136,6 +136,7 @@ static void test_private_registries(void **state)
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com",
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/:7",
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com.example.org/own",
+		"123456789012.dkr.ecr.a-region-of-more-characters-than-any-has.amazonaws.com/own",
 		"123456789012.dkr.ecr.$(id).amazonaws.com/own", "123456789012.dkr.ecr..amazonaws.com/own",
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/\",\"Action\":\"*" };
 	struct aws_ecr e;
