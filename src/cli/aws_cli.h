@@ -11,7 +11,7 @@ struct aws_making {
 	const char **networks;   /* owned, to a NULL: the settings' admin_cidrs as AWS writes them */
 	char (*texts)[AWS_IP];   /* owned: what those point to */
 	char tags[2][IMAGE_TAG]; /* of Berth's own images, by enum image_what */
-	char options[96], arguments[160];
+	char options[160], arguments[160];
 	char *config; /* owned */
 };
 

@@ -15,7 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OBJECT_MAX_GIB = 5 }; /* what S3 takes in one piece */
+enum {
+	OBJECT_MAX_GIB = 5,         /* what S3 takes in one piece */
+	CPU_PERIOD_US = 100 * 1000, /* Docker's own */
+};
 
 /* ---- who may come in ---- */
 
@@ -121,12 +124,22 @@ static bool add_model(struct aws_making *m, const struct command *cmd, const cha
 	return add_object(m, cmd, AWS_OBJECT_MODEL, fd);
 }
 
+/* A quota may be more than the machine has, which docker run's --cpus may not. */
+static void set_options(struct aws_making *m, const struct fleet_settings *f)
+{
+	char quota[32] = "";
+	unsigned long long memory = f->memory_bytes;
+	if (f->cpu_percent)
+		snprintf(quota, sizeof quota, " --cpu-quota %u", f->cpu_percent * (CPU_PERIOD_US / 100));
+	snprintf(m->options, sizeof m->options, "--pids-limit %u --memory %llu --memory-swap %llu%s%s",
+		f->pids, memory, memory, quota, f->writable_root ? "" : " --read-only");
+}
+
 static bool make_containers(struct aws_making *m, const struct command *cmd, const struct config *c)
 {
 	const struct fleet_settings *f = &c->fleet;
 	size_t n;
-	snprintf(m->options, sizeof m->options, "--pids-limit %u%s", f->pids,
-		f->writable_root ? "" : " --read-only");
+	set_options(m, f);
 	if (f->image) {
 		m->wanted.image = f->image;
 		m->wanted.container_port = f->base_port;

@@ -220,21 +220,20 @@ static const struct key keys[] = {
 	{ FLEET(NUMBER, "delay_ms", delay_ms), NUMBER(0, 3600000),
 		.doc = "slows each run by so many milliseconds, to see the queue" },
 	{ FLEET(TEXT_OFF, "image", image), .arg = "NAME",
-		.doc = "on Docker: an image of your own, with any HTTP server on base_port, which is pulled "
-		       "when the "
-		       "engine does not have it; off: Berth's own, made of the model" },
+		.doc = "on Docker and AWS: an image of your own, with any HTTP server on base_port, which is "
+		       "pulled when it is not there; off: Berth's own, made of the model" },
 	{ FLEET(CHOICE, "orchestrator", orchestrator), .choices = orchestrator_places,
 		.arg = "container|host",
 		.doc = "on Docker: the queue runs in a container, too, or as this process, in the "
 		       "foreground" },
 	{ FLEET(SIZE, "memory", memory_bytes), SIZE(16 * MIB, 16 * TIB),
-		.doc = "on Docker: a container that takes more is killed and started again" },
+		.doc = "on Docker and AWS: a container that takes more is killed and started again" },
 	{ FLEET(NUMBER, "cpu_percent", cpu_percent), NUMBER(0, 100000),
-		.doc = "on Docker: of one core, for each container; 0: no limit" },
+		.doc = "on Docker and AWS: of one core, for each container; 0: no limit" },
 	{ FLEET(NUMBER, "pids", pids), NUMBER(1, 4000000),
-		.doc = "on Docker: processes and threads of a container" },
+		.doc = "on Docker and AWS: processes and threads of a container" },
 	{ FLEET(CHOICE, "writable_root", writable_root), .choices = no_yes, .arg = "no|yes",
-		.doc = "on Docker: a container may write to its own files, and not to /tmp only" },
+		.doc = "on Docker and AWS: a container may write to its own files, and not to /tmp only" },
 	{ FLEET(DURATION, "ready_timeout", ready_timeout_us), DURATION(SEC, DAY),
 		.doc = "elsewhere than on this machine: all must be ready by then, or berth up has failed" },
 	{ FLEET(TEXT_OFF, "region", aws.region), .arg = "REGION", .locates = true,

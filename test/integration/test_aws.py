@@ -392,6 +392,18 @@ def test_a_run_that_was_killed_is_gone_on_with(proxy, operator, tmp_path):
     assert one.down().returncode == 0 and not one.cluster.leftovers() and not journal.exists()
 
 
+def test_containers_are_confined_as_on_docker(operator):
+    one = operator("confined")
+    assert one.up("--workers", 1, "--memory", "256MiB", "--cpu-percent", 50, "--pids", 64).returncode == 0
+    (worker,) = one.cluster.workers()
+    limits = f"--pids-limit 64 --memory {256 << 20} --memory-swap {256 << 20}"
+    assert f"{limits} --cpu-quota 50000 --read-only " in one.cluster.user_data(worker)
+    assert one.up("--workers", 1, "--memory", "256MiB", "--cpu-percent", 0, "--pids", 64, "--writable-root", "yes").returncode == 0
+    (worker,) = one.cluster.workers()
+    assert f"{limits} 'example.org/own'" in one.cluster.user_data(worker)
+    assert one.down().returncode == 0 and not one.cluster.leftovers()
+
+
 def test_the_name_of_an_image_is_whole_in_the_script(operator):
     repository = f"123456789012.dkr.ecr.{aws.REGION}.amazonaws.com/{'team/' * 12}model"
     image = f"{repository}@sha256:{'0123456789abcdef' * 4}"
