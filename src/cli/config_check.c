@@ -339,6 +339,32 @@ static bool is_image_name(const char *name)
 	return *name != '-' && n && n < 512 && !name[n];
 }
 
+/* In a file such keys may stand: it may be for fleets in several places. */
+static void check_flags_mean_something(struct config *c)
+{
+	char flag[SCHEMA_FLAG], complaint[SCHEMA_COMPLAINT];
+	for (size_t i = 0; i < c->n_flags; i++) {
+		if (!schema_means_something(c->flags[i].key, c->fleet.on, complaint))
+			config_error_line(c, "--%s: %s", schema_flag(c->flags[i].key, flag), complaint);
+	}
+}
+
+/* An image of one's own is run as it is. */
+static void check_image(struct config *c)
+{
+	static const char *const others[] = { "model", "delay_ms" };
+	const char *image = c->fleet.image;
+	char flag[SCHEMA_FLAG];
+	if (image && !is_image_name(image))
+		config_error(c, "fleet.image", "\"%.60s\" is no name of an image", image);
+	for (size_t i = 0; image && i < ARRAY_LEN(others); i++) {
+		const struct key *key = schema_key(SCOPE_FLEET, str_of(others[i]));
+		if (config_has_flag(c, key))
+			config_error_line(c, "--%s: only for Berth's own containers, not for the image %.60s",
+				schema_flag(key, flag), image);
+	}
+}
+
 static void check_fleet(struct config *c)
 {
 	const struct fleet_settings *f = &c->fleet;
@@ -352,12 +378,13 @@ static void check_fleet(struct config *c)
 	if (f->base_port && f->base_port + f->containers > 65536)
 		config_error(c, "fleet.base_port", "%u containers do not fit above port %u", f->containers,
 			f->base_port);
-	if (f->image && !is_image_name(f->image))
-		config_error(c, "fleet.image", "\"%.60s\" is no name of an image", f->image);
+	check_image(c);
 }
 
 void config_check(struct config *c, enum config_use use)
 {
+	if (use == CONFIG_FIND || use == CONFIG_UP)
+		check_flags_mean_something(c);
 	if (use == CONFIG_FIND) {
 		check_fleet(c);
 		return;

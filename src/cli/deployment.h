@@ -10,12 +10,12 @@
 
 /* What is asked for beside the settings; each command has those that mean something to it. */
 struct deployment_options {
-	bool quiet; /* up: only the line that tells the addresses */
-	bool json;  /* status: for programs */
-	bool no_wait, keep,
-		dry_run;  /* up on AWS: not until all are ready; what failed stays; says what it would do */
-	bool open_to_all; /* up on AWS: everybody may be let in */
-	bool yes;         /* down on AWS: does not ask */
+	bool quiet;         /* up: only the line that tells the addresses */
+	bool json;          /* status: for programs */
+	bool dry_run;       /* up: says what it would do, and does nothing */
+	bool no_wait, keep; /* up on AWS: not until all are ready; what failed stays */
+	bool open_to_all;   /* up on AWS: everybody may be let in */
+	bool yes;           /* down on AWS: does not ask */
 };
 
 struct deployment {

@@ -233,23 +233,48 @@ static bool complain_of_port(struct docker_up *u)
 	return docker_up_complain(u);
 }
 
-bool docker_up_orchestrator(struct docker_up *u)
+/* What it shall be made from, and what becomes of the one that is there. ret_config: to be freed in any case.
+ */
+static bool plan_orchestrator(
+	struct docker_up *u, char **ret_config, char spec[DIGEST_TEXT], enum docker_fate *ret_fate)
 {
-	struct docker *d = &u->docker;
 	struct settings inside;
-	char spec[DIGEST_TEXT];
+	const struct docker_container *there = docker_orchestrator(&u->docker);
+	*ret_config = NULL;
 	if (!settings_inside(u, &inside))
 		return false;
-	char *config = config_write(&inside);
-	const struct settings *s = &u->server->config->settings;
-	bool ok = config ? spec_of(u, config, s, spec) : fail_memory(u);
-	const struct docker_container *there = docker_orchestrator(d);
-	bool right = ok && there && !strcmp(there->spec, spec);
-	if (ok && !right)
-		ok = create(u, s, config, spec);
+	*ret_config = config_write(&inside);
+	if (!*ret_config)
+		return fail_memory(u);
+	if (!spec_of(u, *ret_config, &u->server->config->settings, spec))
+		return false;
+	if (!there)
+		*ret_fate = DOCKER_CREATE;
+	else if (strcmp(there->spec, spec) != 0)
+		*ret_fate = DOCKER_REPLACE;
+	else
+		*ret_fate = strcmp(there->state, "running") ? DOCKER_START : DOCKER_KEEP;
+	return true;
+}
+
+bool docker_up_orchestrator_fate(struct docker_up *u, enum docker_fate *ret)
+{
+	char *config, spec[DIGEST_TEXT];
+	bool ok = plan_orchestrator(u, &config, spec, ret);
 	free(config);
-	if (ok && !(right && !strcmp(there->state, "running")))
-		ok = docker_start_orchestrator(d) || complain_of_port(u);
+	return ok;
+}
+
+bool docker_up_orchestrator(struct docker_up *u)
+{
+	char *config, spec[DIGEST_TEXT];
+	enum docker_fate fate = DOCKER_KEEP;
+	bool ok = plan_orchestrator(u, &config, spec, &fate);
+	if (ok && (fate == DOCKER_CREATE || fate == DOCKER_REPLACE))
+		ok = create(u, &u->server->config->settings, config, spec);
+	free(config);
+	if (ok && fate != DOCKER_KEEP)
+		ok = docker_start_orchestrator(&u->docker) || complain_of_port(u);
 	return ok && locate(u);
 }
 

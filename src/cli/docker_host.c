@@ -64,7 +64,7 @@ bool docker_host_find(struct docker_up *u)
 	char error[RUNTIME_ERROR];
 	if (runtime_find(f->name, &info, error) == 1 && info.on_docker)
 		return take_running(u, &info);
-	if (f->orchestrator != FLEET_ON_HOST)
+	if (f->orchestrator != FLEET_ON_HOST || u->options->dry_run)
 		return true;
 	u->claimed = runtime_claim(f->name, &about, error) == 0;
 	if (!u->claimed)
@@ -115,7 +115,7 @@ bool docker_host_sockets(struct docker_up *u)
 	path_of(u->fleet->name, "docker", path);
 	if (!u->docker.engine.socket[0] || !fits(path))
 		return true; /* the engine may be on another machine */
-	if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, 01777))
+	if (!u->options->dry_run && ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, 01777)))
 		return fail_at(u, path);
 	str_copy(u->sockets, sizeof u->sockets, str_of(path));
 	return true;

@@ -17,6 +17,11 @@ static bool load(struct docker_up *u, const struct image *image, char ret_id[DOC
 		return false;
 	if (ret_id[0])
 		return true;
+	if (u->options->dry_run) {
+		docker_up_would(u, "load the image %s", image->tag);
+		str_copy(ret_id, DOCKER_ID, str_of(image->id));
+		return true;
+	}
 	docker_up_tell(u, "loading %s (%.1f MB)", image->tag, (double)image->bytes / 1e6);
 	return docker_load_image(&u->docker, image->tag, image->fd, image->bytes) &&
 		docker_find_image(&u->docker, image->tag, ret_id);
@@ -49,6 +54,10 @@ static bool users_image(struct docker_up *u)
 		return docker_up_complain(u);
 	if (d->image_id[0])
 		return true;
+	if (u->options->dry_run) {
+		docker_up_would(u, "pull the image %s", name);
+		return true; /* it is another than any container's */
+	}
 	docker_up_tell(u, "pulling %s", name);
 	if (!docker_pull_image(d, name, on_layers) || !docker_find_image(d, name, d->image_id))
 		return docker_up_complain(u);

@@ -173,9 +173,13 @@ static bool make_sockets(struct docker_up *u)
 {
 	if (!u->fleet->sockets || u->fleet->image)
 		return true;
-	bool ok = u->fleet->orchestrator == FLEET_ON_HOST
-		? docker_host_sockets(u)
-		: docker_make_sockets(&u->docker, u->sockets) || docker_up_complain(u);
+	bool ok = true;
+	if (u->fleet->orchestrator == FLEET_ON_HOST)
+		ok = docker_host_sockets(u);
+	else if (u->options->dry_run)
+		(void)docker_sockets_name(&u->docker, u->sockets);
+	else
+		ok = docker_make_sockets(&u->docker, u->sockets) || docker_up_complain(u);
 	u->recipe.sockets = u->sockets[0] ? u->sockets : NULL;
 	return ok;
 }
@@ -189,10 +193,12 @@ static bool start(struct docker_up *u)
 	print_start(u);
 	if (!docker_up_images(u))
 		return false;
-	if (!docker_make_network(d))
+	if (!u->options->dry_run && !docker_make_network(d))
 		return docker_up_complain(u);
 	if (!make_sockets(u) || !plan(u))
 		return false;
+	if (u->options->dry_run)
+		return docker_up_tell_plan(u);
 	d->on_progress = on_progress;
 	return u->claimed ? without_orchestrator(u) : with_orchestrator(u);
 }
@@ -201,7 +207,7 @@ static bool start(struct docker_up *u)
 static void undo(struct docker_up *u)
 {
 	struct docker *d = &u->docker;
-	if (u->existed)
+	if (u->existed || u->options->dry_run)
 		return;
 	d->engine.is_over = NULL;
 	docker_up_tell(u, "removing what was made");
@@ -250,7 +256,8 @@ static int up(struct docker_up *u)
 		code = docker_host_serve(u);
 		ok = code != EXIT_SETUP;
 	} else if (ok) {
-		print_end(u);
+		if (!u->options->dry_run)
+			print_end(u);
 		code = EXIT_DONE;
 	}
 	if (!ok)

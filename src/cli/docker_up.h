@@ -3,6 +3,8 @@
  *   images ─▶ network ─▶ plan ─▶ make what is missing ─▶ orchestrator ─▶ wait until all are ready
  *     ─▶ what is too many leaves ─▶ what differs is replaced, worker by worker
  *
+ * With --dry-run it goes as far as the plan, and tells it.
+ *
  * With --orchestrator host this process is the orchestrator, in the end: it serves. Where one runs already,
  * it is told what has changed, as a container would be.
  *
@@ -31,6 +33,7 @@ struct docker_up {
 	bool existed;              /* some of this fleet was there before this run */
 	bool claimed;              /* this process has the fleet's name: it will be the orchestrator */
 	bool runs_here;            /* another process of this machine is the orchestrator */
+	size_t n_would;            /* --dry-run: things that would be done */
 	struct io_addr front;      /* where the orchestrator is reached from here */
 };
 
@@ -39,6 +42,9 @@ bool docker_up_complain(const struct docker_up *u);
 
 /* A line that is written over on a terminal, and left out elsewhere. */
 void docker_up_tell(const struct docker_up *u, const char *fmt, ...) PRINTF(2, 3);
+
+/* --dry-run: a line that tells what would be done. */
+void docker_up_would(struct docker_up *u, const char *fmt, ...) PRINTF(2, 3);
 
 /* Takes that line away. */
 void docker_up_clear(const struct docker_up *u);
@@ -54,6 +60,9 @@ MUST_USE bool docker_up_images(struct docker_up *u);
 /* The orchestrator as a container, with its files, running and as it shall be. */
 MUST_USE bool docker_up_orchestrator(struct docker_up *u);
 
+/* What would become of it. False after a complaint. */
+MUST_USE bool docker_up_orchestrator_fate(struct docker_up *u, enum docker_fate *ret);
+
 /* Tells the orchestrator which containers there are: those that run and that `wanted` is true for. */
 MUST_USE bool docker_up_list(struct docker_up *u,
 	bool (*wanted)(const struct docker_container *c, uint32_t worker), uint32_t worker);
@@ -61,6 +70,11 @@ MUST_USE bool docker_up_list(struct docker_up *u,
 /* Waits until it has those that were told last and no others, and, with `all_up`, until all of them are up.
  * Within fleet.ready_timeout. */
 MUST_USE bool docker_up_wait(struct docker_up *u, bool all_up);
+
+/* ---- docker_dry.c ---- */
+
+/* Tells what the plan would do. */
+MUST_USE bool docker_up_tell_plan(struct docker_up *u);
 
 /* ---- docker_host.c: the orchestrator as a process of this machine ---- */
 

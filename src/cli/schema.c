@@ -360,6 +360,20 @@ const char *schema_range(const struct key *key, char *text, size_t size)
 	return text;
 }
 
+bool schema_means_something(const struct key *key, enum fleet_place on, char complaint[SCHEMA_COMPLAINT])
+{
+	static const char *const names[] = { "local", "docker", "aws" };
+	size_t n = (size_t)snprintf(complaint, SCHEMA_COMPLAINT, "only with");
+	if (!key->only || key->only & 1u << on)
+		return true;
+	for (size_t i = 0, before = 0; i < ARRAY_LEN(names); i++) {
+		if (key->only & 1u << i)
+			n += (size_t)snprintf(complaint + n, SCHEMA_COMPLAINT - n, "%s --on %s",
+				before++ ? " or" : "", names[i]);
+	}
+	return false;
+}
+
 const char *schema_name(const struct key *key, char name[SCHEMA_FLAG])
 {
 	const char *section = key->scope == SCOPE_POOL ? "pools[]."

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/str.h"
+#include "fleet/fleet.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,13 @@ enum scope {
 	SCOPE_POOL,  /* struct pool_settings; in berth.yaml under pools[] */
 	SCOPE_FLEET, /* struct fleet_settings; in berth.yaml under fleet */
 	SCOPE_OWN,   /* a command's struct of options: flags only, in no file */
+};
+
+/* Of a fleet: the places where a key means something. */
+enum {
+	ON_LOCAL = 1 << FLEET_LOCAL,
+	ON_DOCKER = 1 << FLEET_DOCKER,
+	ON_AWS = 1 << FLEET_AWS,
 };
 
 enum kind {
@@ -47,6 +55,7 @@ struct key {
 	const char *fallback;       /* the value of a flag that is given without one; NULL: it needs one */
 	const char *arg;            /* how the help calls the value */
 	const char *doc;            /* one sentence, no full stop */
+	unsigned only;              /* of a fleet: where it means something; 0: everywhere */
 	bool locates;               /* of a fleet: says where it is, so that status and down need it too */
 };
 
@@ -76,6 +85,11 @@ const char *schema_print(const struct key *key, const void *base, char *text, si
 
 /* "1 to 10000" of a number, size or duration, "" of others; returns text. */
 const char *schema_range(const struct key *key, char *text, size_t size);
+
+/* False where a flag of this key would mean nothing to a fleet there, with "only with --on aws" in
+ * complaint. */
+MUST_USE bool schema_means_something(
+	const struct key *key, enum fleet_place on, char complaint[SCHEMA_COMPLAINT]);
 
 /* "pools[].queue.max", "fleet.model"; returns name. */
 const char *schema_name(const struct key *key, char name[SCHEMA_FLAG]);

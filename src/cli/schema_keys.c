@@ -1,6 +1,5 @@
 #include "cli/schema.h"
 
-#include "fleet/fleet.h"
 #include "gateway/settings.h"
 
 /* Where a row's value is kept. */
@@ -35,9 +34,10 @@ static const char *const no_yes[] = { "no", "yes", NULL };
 
 static const struct key keys[] = {
 	{ SCOPE_TOP, KIND_ADDRS, "listen", LIST(settings, listen, n_listen), .arg = "ADDR",
+		.only = ON_LOCAL | ON_DOCKER,
 		.doc = "where clients come in: 127.0.0.1:8080, [::]:80, :80 (every address of the machine) "
 		       "or unix:/path; port 0 lets the kernel choose" },
-	{ TOP(ADDR_OFF, "admin", admin), .arg = "ADDR",
+	{ TOP(ADDR_OFF, "admin", admin), .arg = "ADDR", .only = ON_LOCAL | ON_DOCKER,
 		.doc = "where /status and /metrics are: loopback or unix:/path only, or off" },
 	{ SCOPE_TOP, KIND_TEXTS, "admin_hosts", LIST(settings, admin_hosts, n_admin_hosts), .arg = "NAME",
 		.doc = "further names that a request to the admin listener may call it by" },
@@ -215,47 +215,51 @@ static const struct key keys[] = {
 		       "Docker, "
 		       "every container's port at its own address" },
 	{ FLEET(CHOICE, "sockets", sockets), .choices = off_auto, .arg = "off|auto",
+		.only = ON_LOCAL | ON_DOCKER,
 		.doc = "on this machine and on Docker: Berth's own containers are reached by unix sockets, "
 		       "which costs a third less than TCP; off: by TCP only" },
 	{ FLEET(NUMBER, "delay_ms", delay_ms), NUMBER(0, 3600000),
 		.doc = "slows each run by so many milliseconds, to see the queue" },
-	{ FLEET(TEXT_OFF, "image", image), .arg = "NAME",
+	{ FLEET(TEXT_OFF, "image", image), .arg = "NAME", .only = ON_DOCKER | ON_AWS,
 		.doc = "on Docker and AWS: an image of your own, with any HTTP server on base_port, which is "
 		       "pulled when it is not there; off: Berth's own, made of the model" },
 	{ FLEET(CHOICE, "orchestrator", orchestrator), .choices = orchestrator_places,
-		.arg = "container|host",
+		.arg = "container|host", .only = ON_DOCKER,
 		.doc = "on Docker: the queue runs in a container, too, or as this process, in the "
 		       "foreground" },
-	{ FLEET(SIZE, "memory", memory_bytes), SIZE(16 * MIB, 16 * TIB),
+	{ FLEET(SIZE, "memory", memory_bytes), SIZE(16 * MIB, 16 * TIB), .only = ON_DOCKER | ON_AWS,
 		.doc = "on Docker and AWS: a container that takes more is killed and started again" },
-	{ FLEET(NUMBER, "cpu_percent", cpu_percent), NUMBER(0, 100000),
+	{ FLEET(NUMBER, "cpu_percent", cpu_percent), NUMBER(0, 100000), .only = ON_DOCKER | ON_AWS,
 		.doc = "on Docker and AWS: of one core, for each container; 0: no limit" },
-	{ FLEET(NUMBER, "pids", pids), NUMBER(1, 4000000),
+	{ FLEET(NUMBER, "pids", pids), NUMBER(1, 4000000), .only = ON_DOCKER | ON_AWS,
 		.doc = "on Docker and AWS: processes and threads of a container" },
 	{ FLEET(CHOICE, "writable_root", writable_root), .choices = no_yes, .arg = "no|yes",
+		.only = ON_DOCKER | ON_AWS,
 		.doc = "on Docker and AWS: a container may write to its own files, and not to /tmp only" },
-	{ FLEET(DURATION, "ready_timeout", ready_timeout_us), DURATION(SEC, DAY),
+	{ FLEET(DURATION, "ready_timeout", ready_timeout_us), DURATION(SEC, DAY), .only = ON_DOCKER | ON_AWS,
 		.doc = "elsewhere than on this machine: all must be ready by then, or berth up has failed" },
-	{ FLEET(TEXT_OFF, "region", aws.region), .arg = "REGION", .locates = true,
+	{ FLEET(TEXT_OFF, "region", aws.region), .arg = "REGION", .locates = true, .only = ON_AWS,
 		.doc = "on AWS: eu-central-1, …; off: AWS_REGION, the profile's, or the instance's own" },
-	{ FLEET(TEXT_OFF, "profile", aws.profile), .arg = "NAME", .locates = true,
+	{ FLEET(TEXT_OFF, "profile", aws.profile), .arg = "NAME", .locates = true, .only = ON_AWS,
 		.doc = "on AWS: the profile of ~/.aws whose keys are used; off: those of the environment "
 		       "first" },
-	{ FLEET(TEXT_OFF, "bucket", aws.bucket), .arg = "NAME", .locates = true,
+	{ FLEET(TEXT_OFF, "bucket", aws.bucket), .arg = "NAME", .locates = true, .only = ON_AWS,
 		.doc = "on AWS: a bucket of yours that images go to; off: one is made, and removed with the "
 		       "fleet" },
-	{ FLEET(TEXT, "instance_type", aws.instance_type), .arg = "TYPE", .doc = "on AWS: of every machine" },
-	{ FLEET(TEXT_OFF, "ami", aws.ami), .arg = "ID",
+	{ FLEET(TEXT, "instance_type", aws.instance_type), .arg = "TYPE", .only = ON_AWS,
+		.doc = "on AWS: of every machine" },
+	{ FLEET(TEXT_OFF, "ami", aws.ami), .arg = "ID", .only = ON_AWS,
 		.doc = "on AWS: the machines' image, with apt or dnf; off: Debian 13's newest" },
-	{ FLEET(TEXT_OFF, "subnet", aws.subnet), .arg = "ID",
+	{ FLEET(TEXT_OFF, "subnet", aws.subnet), .arg = "ID", .only = ON_AWS,
 		.doc = "on AWS: where the machines are; off: a default subnet of the default VPC" },
-	{ FLEET(TEXT_OFF, "key", aws.key), .arg = "NAME",
+	{ FLEET(TEXT_OFF, "key", aws.key), .arg = "NAME", .only = ON_AWS,
 		.doc = "on AWS: a key pair for SSH; no rule lets SSH in, though" },
 	{ SCOPE_FLEET, KIND_NETWORKS, "admin_cidr", LIST(fleet_settings, aws.admin_cidrs, aws.n_admin_cidrs),
-		.arg = "NET", .doc = "on AWS: the addresses or networks that may reach the front" },
-	{ FLEET(TEXT, "log", log), .arg = "FILE",
-		.doc = "where the containers' output goes, each line with its container's name: stderr or a "
-		       "file, which SIGUSR1 reopens" },
+		.arg = "NET", .only = ON_AWS,
+		.doc = "on AWS: the addresses or networks that may reach the front" },
+	{ FLEET(TEXT, "log", log), .arg = "FILE", .only = ON_LOCAL,
+		.doc = "on this machine: where the containers' output goes, each line with its container's "
+		       "name: stderr or a file, which SIGUSR1 reopens" },
 };
 
 const struct key *schema_keys(size_t *ret_n)

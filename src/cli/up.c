@@ -21,13 +21,17 @@ static const struct key options[] = {
 	{ SCOPE_OWN, KIND_SWITCH, "quiet", .offset = offsetof(struct options, more.quiet),
 		.bytes = sizeof(bool), .doc = "prints only the line that tells the addresses" },
 	{ SCOPE_OWN, KIND_SWITCH, "no-wait", .offset = offsetof(struct options, more.no_wait),
-		.bytes = sizeof(bool), .doc = "on AWS: returns as soon as the instances run" },
+		.bytes = sizeof(bool), .only = ON_AWS,
+		.doc = "on AWS: returns as soon as the instances run" },
 	{ SCOPE_OWN, KIND_SWITCH, "keep", .offset = offsetof(struct options, more.keep),
-		.bytes = sizeof(bool), .doc = "on AWS: what was made stays when it fails or is interrupted" },
+		.bytes = sizeof(bool), .only = ON_AWS,
+		.doc = "on AWS: what was made stays when it fails or is interrupted" },
 	{ SCOPE_OWN, KIND_SWITCH, "dry-run", .offset = offsetof(struct options, more.dry_run),
-		.bytes = sizeof(bool), .doc = "on AWS: prints what it would do, and changes nothing" },
+		.bytes = sizeof(bool), .only = ON_DOCKER | ON_AWS,
+		.doc = "on Docker and AWS: prints what it would do, and changes nothing" },
 	{ SCOPE_OWN, KIND_SWITCH, "open-to-all", .offset = offsetof(struct options, more.open_to_all),
-		.bytes = sizeof(bool), .doc = "on AWS: --admin-cidr may be 0.0.0.0/0 or ::/0" },
+		.bytes = sizeof(bool), .only = ON_AWS,
+		.doc = "on AWS: --admin-cidr may be 0.0.0.0/0 or ::/0" },
 };
 
 static const struct options defaults;
@@ -51,11 +55,29 @@ static int up_local(struct up *u, const struct command *cmd)
 	return code;
 }
 
+/* None is set that means nothing there. */
+static bool check_switches(const struct command *cmd, const struct options *own, enum fleet_place on)
+{
+	char complaint[SCHEMA_COMPLAINT];
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const bool *set = (const bool *)((const char *)own + options[i].offset);
+		if (options[i].kind != KIND_SWITCH || !*set ||
+			schema_means_something(&options[i], on, complaint))
+			continue;
+		cli_complain(cmd, "--%s: %s", options[i].path, complaint);
+		return false;
+	}
+	return true;
+}
+
 static int up(struct up *u, const struct command *cmd, const struct options *own)
 {
 	if (!server_configure(&u->server, cmd, own->config, CONFIG_UP))
 		return EXIT_SETUP;
-	const struct deployment *elsewhere = deployment_of(u->server.config->fleet.on);
+	enum fleet_place on = u->server.config->fleet.on;
+	const struct deployment *elsewhere = deployment_of(on);
+	if (!check_switches(cmd, own, on))
+		return EXIT_SETUP;
 	u->quiet = own->more.quiet;
 	return elsewhere ? elsewhere->up(&u->server, &own->more) : up_local(u, cmd);
 }

@@ -104,6 +104,9 @@ MUST_USE bool docker_pull_image(struct docker *d, const char *name, docker_layer
 MUST_USE bool docker_make_network(struct docker *d);
 MUST_USE bool docker_make_volume(struct docker *d);
 
+/* "berth-NAME-sockets" */
+const char *docker_sockets_name(const struct docker *d, char ret[DOCKER_NAME]);
+
 /* A volume in memory, gone when nobody uses it: sockets whose container was killed do not pile up. */
 MUST_USE bool docker_make_sockets(struct docker *d, char ret_name[DOCKER_NAME]);
 

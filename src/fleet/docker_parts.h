@@ -18,9 +18,6 @@ MUST_USE bool docker_post(
 MUST_USE bool docker_address(struct docker *d, uint32_t n, char ret[DOCKER_IP]);
 void docker_set_address(json_t *body, const struct docker *d, const char *ip);
 
-/* "berth-NAME-sockets" */
-const char *docker_sockets_name(const struct docker *d, char ret[DOCKER_NAME]);
-
 /* A volume, or where the source begins with '/', a directory of the host. */
 json_t *docker_mount(const char *source, const char *target, bool read_only);
 

@@ -86,6 +86,16 @@ def test_no_command_is_wrong_usage(run):
     (["serve", "--containers", "127.0.0.1:1", "--queue-max", "x"], 'berth serve: --queue-max: expected a number, found "x"'),
     (["serve", "--config", "none.yaml"], "berth serve: none.yaml: cannot read it: No such file or directory"),
     (["up", "--workers", "0"], 'berth up: --workers: expected 1 to 250, found "0"'),
+    (["up", "--keep"], "berth up: --keep: only with --on aws"),
+    (["up", "--dry-run"], "berth up: --dry-run: only with --on docker or --on aws"),
+    (["up", "--memory", "1GiB"], "berth up: --memory: only with --on docker or --on aws"),
+    (["up", "--on", "docker", "--no-wait"], "berth up: --no-wait: only with --on aws"),
+    (["up", "--on", "docker", "--open-to-all"], "berth up: --open-to-all: only with --on aws"),
+    (["up", "--on", "docker", "--log", "x"], "berth up: --log: only with --on local"),
+    (["up", "--on", "docker", "--image", "own:7", "--model", "m"],
+     "berth up: --model: only for Berth's own containers, not for the image own:7"),
+    (["up", "--on", "aws", "--listen", ":80"], "berth up: --listen: only with --on local or --on docker"),
+    (["down", "--region", "eu-central-1"], "berth down: --region: only with --on aws"),
 ])
 def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, line):
     result = run(*arguments)

@@ -23,7 +23,9 @@ def docker(engine, environment, tmp_path):
 
     def go(command, *arguments, on="docker"):
         fleets.add(arguments[arguments.index("--name") + 1] if "--name" in arguments else "default")
-        more = ["--listen", "127.0.0.1:0", *MODEL] if command == "up" and "--listen" not in arguments else []
+        more = []
+        if command == "up" and "--listen" not in arguments:
+            more = ["--listen", "127.0.0.1:0", *([] if "--image" in arguments else MODEL)]
         return engine.berth(command, "--on", on, *more, *arguments, env=environment, cwd=tmp_path)
     yield go
     for fleet in fleets:
@@ -110,6 +112,36 @@ def test_what_differs_is_replaced_worker_by_worker_while_requests_run(engine, do
     after = identities(engine)
     assert after["orchestrator"] == before["orchestrator"]
     assert after["container1"] != before["container1"] and after["container2"] != before["container2"]
+
+
+def would(result):
+    """What a dry run says that it would do."""
+    assert result.returncode == 0, result.stderr
+    return re.findall(r"^berth: would (.*)$", result.stdout, re.MULTILINE)
+
+
+def test_a_dry_run_tells_what_would_be_done_and_does_nothing(engine, docker, environment):
+    images = engine.get("/images/json")
+    told = would(docker("up", "--workers", 2, "--containers", 1, "--dry-run"))
+    assert [line for line in told if not line.startswith("load the image berth")] == [
+        "make the network berth-default", "make the volume berth-default", "make the volume berth-default-sockets",
+        "make berth-default-container1", "make berth-default-container2", "make berth-default-orchestrator"]
+    on_host = would(engine.berth(*HOST, "--workers", 1, "--dry-run", env=environment))
+    assert on_host[-1] == "run the queue in this process, in the foreground"
+    assert engine.left_of() == engine.left_of("host") == [] and engine.get("/images/json") == images
+    assert not pathlib.Path(environment["XDG_RUNTIME_DIR"], "berth", "host.json").exists()
+
+    front_of(docker("up", "--workers", 2, "--containers", 1))
+    again = docker("up", "--workers", 2, "--containers", 1, "--dry-run")
+    assert would(again) == [] and again.stdout.endswith("berth: all is as it shall be: nothing would be changed\n")
+    engine.post(f"/containers/{engine.containers()['container2']['Id']}/kill")
+    before = identities(engine)
+    assert would(docker("up", "--workers", 1, "--containers", 1, "--queue-max", 7, "--delay-ms", 1, "--dry-run")) == [
+        "replace berth-default-container1", "remove berth-default-container2", "replace berth-default-orchestrator"]
+    assert would(docker("up", "--workers", 2, "--containers", 1, "--dry-run")) == ["start berth-default-container2"]
+    assert identities(engine) == before
+    missing = docker("up", "--image", "registry.invalid/team/model:7", "--workers", 2, "--containers", 1, "--dry-run")
+    assert would(missing)[:2] == ["pull the image registry.invalid/team/model:7", "replace berth-default-container1"]
 
 
 def test_containers_are_confined(engine, docker):
