@@ -401,14 +401,17 @@ bool docker_make(struct docker *d, const struct docker_recipe *recipe)
 /* ---- removing ---- */
 
 static bool run_for(struct docker *d, bool (*wanted)(const struct docker_container *c), const char *method,
-	const char *suffix, const char *doing)
+	const char *suffix, const char *doing, bool endless)
 {
 	struct batch b;
 	bool ok = batch_init(&b, d, doing);
 	for (size_t i = 0; ok && i < d->n; i++) {
 		struct docker_container *c = &d->list[i];
-		if (c->id[0] && c->fate != DOCKER_GONE && wanted(c))
-			engine_call_init(batch_add(&b, c), method, "/containers/%s%s", c->id, suffix);
+		if (!c->id[0] || c->fate == DOCKER_GONE || !wanted(c))
+			continue;
+		struct engine_call *call = batch_add(&b, c);
+		engine_call_init(call, method, "/containers/%s%s", c->id, suffix);
+		call->endless = endless;
 	}
 	ok = ok && batch_run(&b, 404);
 	batch_finish(&b);
@@ -417,8 +420,9 @@ static bool run_for(struct docker *d, bool (*wanted)(const struct docker_contain
 
 bool docker_remove(struct docker *d, bool (*wanted)(const struct docker_container *c))
 {
-	if (!run_for(d, wanted, "POST", "/stop", "stopped") ||
-		!run_for(d, wanted, "DELETE", "?force=true&v=true", "removed"))
+	/* The engine says nothing while a container ends: an orchestrator for up to its drain_timeout. */
+	if (!run_for(d, wanted, "POST", "/stop", "stopped", true) ||
+		!run_for(d, wanted, "DELETE", "?force=true&v=true", "removed", false))
 		return false;
 	for (size_t i = 0; i < d->n; i++) {
 		if (d->list[i].id[0] && wanted(&d->list[i]))

@@ -169,7 +169,7 @@ static bool transfer_start(struct transfer *t, struct engine *e, struct engine_c
 		curl_easy_setopt(t->curl, CURLOPT_UNIX_SOCKET_PATH, e->socket);
 	if (!c->endless) {
 		curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-		curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_TIME, (long)SILENCE_S);
+		curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_TIME, e->silence_s);
 	}
 	curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
@@ -281,13 +281,13 @@ static void take_ended(struct run *r)
 	}
 }
 
-/* Streams. Other calls come to their end soon, and what the engine has begun, it does in any case: better
- * that it is known. */
+/* Streams, and what may last. Other calls come to their end soon, and what the engine has begun, it does in
+ * any case: better that it is known. */
 static void give_up(struct run *r)
 {
 	for (size_t i = 0; i < ENGINE_AT_ONCE; i++) {
 		struct transfer *t = &r->transfers[i];
-		if (!t->call || !t->call->on_line)
+		if (!t->call || !(t->call->on_line || t->call->endless))
 			continue;
 		fail(t->call, "interrupted");
 		t->call->status = 0;
@@ -382,7 +382,7 @@ bool engine_open(
 		host = getenv("DOCKER_HOST");
 	if (!host || !*host)
 		host = "unix:///var/run/docker.sock";
-	*e = (struct engine){ .is_over = is_over, .user = user };
+	*e = (struct engine){ .silence_s = SILENCE_S, .is_over = is_over, .user = user };
 	if (!parse_host(e, host, why))
 		return false;
 	if (!curl_load(load_why)) {

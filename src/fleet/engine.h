@@ -22,8 +22,9 @@ struct engine {
 	char where[ENGINE_WHERE];  /* for people: "/var/run/docker.sock", "10.0.0.7:2375" */
 	char socket[ENGINE_WHERE]; /* "": TCP */
 	char base[ENGINE_WHERE];   /* "http://localhost/v1.41" */
-	/* Looked at every 100 ms while a call runs: true gives up streams, and no other call begins. NULL:
-	 * never. */
+	long silence_s;            /* 5 min: a call that nothing comes of for so long has failed */
+	/* Looked at every 100 ms while a call runs: true gives up streams and what is endless, and no other
+	 * call begins. NULL: never. */
 	bool (*is_over)(void *user);
 	void *user;
 };
@@ -41,7 +42,7 @@ struct engine_call {
 	/* The call has ended, the fields below say how. NULL: nobody is told. */
 	void (*on_done)(struct engine_call *call);
 	void *user;
-	bool endless; /* there may be long silences; others fail after five minutes of one */
+	bool endless; /* there may be long silences */
 
 	int status;   /* 0: there was no answer */
 	char *answer; /* owned, NUL-terminated; NULL: empty. engine_call_finish */
