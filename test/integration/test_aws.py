@@ -4,7 +4,9 @@ back through boto3."""
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -412,6 +414,30 @@ def test_the_name_of_an_image_is_whole_in_the_script(operator):
     (worker,) = one.cluster.workers()
     script = one.cluster.user_data(worker)
     assert f"patiently docker pull -q '{image}'\n" in script and re.search(f" '{re.escape(image)}' *\n", script)
+    assert one.down().returncode == 0 and not one.cluster.leftovers()
+
+
+def installed_by(script, directory, packages):
+    """What the script asks apt-get for on a machine whose mirror has these packages."""
+    directory.mkdir()
+    for name, does in {"apt-get": f'echo "$DEBIAN_FRONTEND" "$@" >>{directory}/asked',
+                       "apt-cache": f'[ "$*" = "-q pkgnames docker-cli" ]; printf "%s\\n" {packages}',
+                       "grep": f'exec {shutil.which("grep")} "$@"'}.items():
+        (directory / name).write_text(f"#!/bin/sh\n{does}\n")
+        (directory / name).chmod(0o755)
+    function = re.search(r"^install_docker\(\) {\n.*?^}\n", script, re.DOTALL | re.MULTILINE)[0]
+    subprocess.run(["/bin/bash", "-c", f"set -euo pipefail\n{function}install_docker"], check=True, env={"PATH": str(directory)})
+    return (directory / "asked").read_text().splitlines()
+
+
+def test_docker_is_installed_with_its_client_and_nothing_else(operator, tmp_path):
+    one = operator("installs")
+    assert one.up("--workers", 1).returncode == 0
+    needed = "noninteractive -qy install --no-install-recommends docker.io apparmor ca-certificates curl"
+    for instance in one.cluster.instances():
+        script, role = one.cluster.user_data(instance), aws.tags(instance)["berth:role"]
+        assert installed_by(script, tmp_path / f"{role}12", "docker-clinic") == [" -q update", needed]
+        assert installed_by(script, tmp_path / f"{role}13", "docker-clip docker-cli") == [" -q update", f"{needed} docker-cli"]
     assert one.down().returncode == 0 and not one.cluster.leftovers()
 
 
