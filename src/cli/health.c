@@ -8,16 +8,27 @@
 
 enum { TIMEOUT_US = 4 * 1000 * 1000 };
 
+#define DEFAULT_URL "http://127.0.0.1:8080/berth/readyz"
+
 struct options {
 	const char *url;
 };
 
 static const struct key options[] = {
 	{ SCOPE_OWN, KIND_TEXT, "url", .offset = offsetof(struct options, url), .arg = "URL",
-		.doc = "what to ask" },
+		.doc = "what to ask; without it BERTH_HEALTH_URL, else " DEFAULT_URL },
 };
 
-static const struct options defaults = { .url = "http://127.0.0.1:8080/berth/readyz" };
+static const struct options defaults;
+
+/* An image's health check is the same wherever its container listens. */
+static const char *url_of(const struct options *own)
+{
+	const char *set = getenv("BERTH_HEALTH_URL");
+	if (own->url)
+		return own->url;
+	return set && *set ? set : DEFAULT_URL;
+}
 
 static int health(const struct command *cmd, const char *url)
 {
@@ -45,7 +56,7 @@ static int health_run(const struct command *cmd, int argc, char **argv)
 	int operands, code;
 	arena_init(&arena, 1024, 1 << 20);
 	if (cli_parse(cmd, argc, argv, &own, NULL, &arena, 0, &operands, &code))
-		code = health(cmd, own.url);
+		code = health(cmd, url_of(&own));
 	arena_finish(&arena);
 	return code;
 }

@@ -202,8 +202,9 @@ char *aws_userdata_orchestrator(
 		"echo 'net.ipv4.ip_unprivileged_port_start = %d' >/etc/sysctl.d/60-berth.conf\n"
 		"sysctl -q -p /etc/sysctl.d/60-berth.conf\n"
 		"start --name berth --read-only --network host -v /etc/berth:/etc/berth:ro \\\n"
-		"	-v /var/lib/berth:/var/lib/berth -e TMPDIR=/var/lib/berth ",
-		w->config, seed, AWS_FRONT_PORT);
+		"	-v /var/lib/berth:/var/lib/berth -e TMPDIR=/var/lib/berth \\\n"
+		"	-e BERTH_HEALTH_URL=http://127.0.0.1:%d/berth/readyz ",
+		w->config, seed, AWS_FRONT_PORT, AWS_FRONT_PORT);
 	if (ec2 && *ec2) {
 		char url[AWS_URL], why[AWS_WHY];
 		if (aws_endpoint(AWS_EC2, region, url, why))

@@ -79,6 +79,7 @@ def check_everything(cloud, cluster, name):
         digest = re.search("[0-9a-f]{64}", key)[0]
         assert ("orchestrator-" in key) == (f"'{key}' '{digest}'" not in script)
     front_script = cluster.user_data(front)
+    assert "\t-e BERTH_HEALTH_URL=http://127.0.0.1:80/berth/readyz " in front_script
     pool = configuration_in(front_script)["pools"][0]
     assert pool["containers"] == [f"aws:cluster={name},region={aws.REGION},ports=5000-5001,seed=/etc/berth/workers"]
     for instance in workers:

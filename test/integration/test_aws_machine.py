@@ -52,6 +52,7 @@ class Machine:
         script = script.replace(f"TMPDIR={directory}", "TMPDIR=").replace(f"--config {directory}", "--config ")
         # Here the metadata service has port 80 of an address of this machine, so the front takes but one.
         script = script.replace('"[::]:80"', f'"{instance["PublicIpAddress"]}:80"')
+        script = script.replace("http://127.0.0.1:80/", f"http://{instance['PublicIpAddress']}:80/")
         if registry:
             script = script.replace(ECR, registry)
         (directory / "script").write_text(script)
@@ -76,6 +77,15 @@ def keys_of_role(cloud, cluster, role):
     return {"id": keys["AccessKeyId"], "secret": keys["SecretAccessKey"], "token": keys["SessionToken"]}
 
 
+def is_healthy(engine, container):
+    """What the health check of a container says now; by itself it runs each half a minute."""
+    word, *command = engine.get(f"/containers/{container}/json")["Config"]["Healthcheck"]["Test"]
+    assert word == "CMD"
+    made = engine.post(f"/containers/{container}/exec", {"Cmd": command, "AttachStdout": True, "AttachStderr": True})
+    engine.post(f"/exec/{made['Id']}/start", {"Detach": False})
+    return engine.get(f"/exec/{made['Id']}/json")["ExitCode"] == 0
+
+
 def test_scripts_start_a_fleet(cloud, engine, namespace, environment, tmp_path):
     proxy = aws.Proxy(cloud, namespace)
     operator = aws.Operator(cloud, "real", tmp_path, environment, proxy.endpoint, image=None)
@@ -96,6 +106,7 @@ def test_scripts_start_a_fleet(cloud, engine, namespace, environment, tmp_path):
     assert process.returncode == 0 and f"is up at http://{host}\n" in out, out + err
     status, body = namespace.connect(host, "POST", "/run_model", b"You have won a prize, click here")
     assert status == 200 and json.loads(body), body
+    assert is_healthy(engine, "berth") and is_healthy(engine, "berth-worker-0")
     for one in engine.get("/containers/json"):
         settings = engine.get(f"/containers/{one['Id']}/json")
         assert settings["HostConfig"]["ReadonlyRootfs"] and settings["HostConfig"]["CapDrop"] == ["ALL"]

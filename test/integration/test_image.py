@@ -126,12 +126,14 @@ def test_an_image_on_standard_output(image, tmp_path):
                           capture_output=True, cwd=tmp_path).stdout == wanted
 
 
-def test_health_asks_once(serve, run, container):
+def test_health_asks_once(serve, run, container, environment):
     berth = serve().containers(container()).start()
     url = f"http://{berth.address}/berth/readyz"
     good = run("health", "--url", url)
     assert good.returncode == 0 and good.stdout.startswith("200 {")
     assert run("health", "--url", url.replace("readyz", "nothing")).returncode == 1
+    environment["BERTH_HEALTH_URL"] = url
+    assert run("health").stdout.startswith("200 {")
     berth.stop()
     gone = run("health", "--url", url)
     assert gone.returncode == 1 and gone.stderr == f"berth health: no answer from {url}: Connection refused\n"
