@@ -11,7 +11,7 @@ enum { GETOPT_HELP = 1000, GETOPT_KEYS };
 
 void cli_complain(const struct command *cmd, const char *fmt, ...)
 {
-	char line[2 * CONFIG_LINE];
+	char line[4 * CONFIG_LINE];
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);

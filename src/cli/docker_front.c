@@ -28,11 +28,9 @@ enum {
 
 #define LIST_FILE "containers"
 
-static bool fail_memory(const struct docker_up *u)
+static bool fail_memory(struct docker_up *u)
 {
-	docker_up_clear(u);
-	cli_complain(u->server->cmd, "out of memory");
-	return false;
+	return docker_up_fail(u, "out of memory");
 }
 
 /* ---- its configuration ---- */
@@ -213,10 +211,8 @@ static bool locate(struct docker_up *u)
 	if (e->socket[0])
 		return find_front(u);
 	snprintf(url, sizeof url, "http://%s/", e->where);
-	if (!locate_url(url, &engine, error)) {
-		cli_complain(u->server->cmd, "DOCKER_HOST: %s", error);
-		return false;
-	}
+	if (!locate_url(url, &engine, error))
+		return docker_up_fail(u, "DOCKER_HOST: %s", error);
 	bool loopback = u->front.sa.sa_family == AF_INET && ntohl(u->front.in.sin_addr.s_addr) >> 24 == 127;
 	if (loopback)
 		u->front = engine.addr;
@@ -389,23 +385,15 @@ bool docker_up_wait(struct docker_up *u, bool all_up)
 	size_t all = count_listed(&u->docker), up = 0;
 	char line[DOCKER_LINE], why[AGENT_WHY] = "", where[IO_ADDR_TEXT], limit[VALUE_TEXT];
 	for (size_t looks = 1; !ask(u, all_up, &up, why); looks++) {
-		if (interrupt_came()) {
-			snprintf(u->docker.error, sizeof u->docker.error, "interrupted");
-			return docker_up_complain(u);
-		}
-		if (looks % LOOK_EACH == 0 && all_up && has_ended(u, line)) {
-			docker_up_clear(u);
-			cli_complain(u->server->cmd, "%s", line);
-			return false;
-		}
-		if (now_us() > end_us) {
-			docker_up_clear(u);
-			cli_complain(u->server->cmd,
+		if (interrupt_came())
+			return docker_up_fail(u, "interrupted");
+		if (looks % LOOK_EACH == 0 && all_up && has_ended(u, line))
+			return docker_up_fail(u, "%s", line);
+		if (now_us() > end_us)
+			return docker_up_fail(u,
 				"%zu of %zu containers are ready within fleet.ready_timeout (%s)%s%s%s%s", up,
 				all, value_duration_print(f->ready_timeout_us, limit), why[0] ? "; " : "",
 				why[0] ? io_addr_print(&u->front, true, where) : "", why[0] ? ": " : "", why);
-			return false;
-		}
 		docker_up_tell(u,
 			all_up ? "%zu/%zu containers ready" : "what leaves is finished: %zu of %zu stay", up,
 			all);

@@ -27,11 +27,9 @@ static const char *path_of(const char *fleet, const char *suffix, char path[PATH
 	return path;
 }
 
-static bool fail_at(const struct docker_up *u, const char *path)
+static bool fail_at(struct docker_up *u, const char *path)
 {
-	docker_up_clear(u);
-	cli_complain(u->server->cmd, "%s: %s", path, strerror(errno));
-	return false;
+	return docker_up_fail(u, "%s: %s", path, strerror(errno));
 }
 
 /* ---- who serves ---- */
@@ -39,18 +37,14 @@ static bool fail_at(const struct docker_up *u, const char *path)
 static bool take_running(struct docker_up *u, const struct runtime_info *info)
 {
 	const char *cmd_line = "berth down --name";
-	if (u->fleet->orchestrator != FLEET_ON_HOST) {
-		cli_complain(u->server->cmd,
+	if (u->fleet->orchestrator != FLEET_ON_HOST)
+		return docker_up_fail(u,
 			"the queue of the fleet \"%s\" runs here as process %d: --orchestrator host changes "
 			"it, %s %s ends it",
 			u->fleet->name, (int)info->pid, cmd_line, u->fleet->name);
-		return false;
-	}
-	if (!io_addr_parse(&u->front, info->front)) {
-		cli_complain(u->server->cmd, "the fleet \"%s\" (pid %d) is still starting", u->fleet->name,
-			(int)info->pid);
-		return false;
-	}
+	if (!io_addr_parse(&u->front, info->front))
+		return docker_up_fail(
+			u, "the fleet \"%s\" (pid %d) is still starting", u->fleet->name, (int)info->pid);
 	u->runs_here = true;
 	return true;
 }
@@ -67,9 +61,7 @@ bool docker_host_find(struct docker_up *u)
 	if (f->orchestrator != FLEET_ON_HOST || u->options->dry_run)
 		return true;
 	u->claimed = runtime_claim(f->name, &about, error) == 0;
-	if (!u->claimed)
-		cli_complain(u->server->cmd, "%s", error);
-	return u->claimed;
+	return u->claimed || docker_up_fail(u, "%s", error);
 }
 
 void docker_host_forget(const struct docker_up *u)
@@ -133,7 +125,7 @@ void docker_host_remove_sockets(const char *fleet)
 	(void)rmdir(path);
 }
 
-bool docker_host_list(const struct docker_up *u, const char *text)
+bool docker_host_list(struct docker_up *u, const char *text)
 {
 	char path[PATH], temporary[PATH + 8];
 	path_of(u->fleet->name, "containers", path);
@@ -174,10 +166,8 @@ static bool take_source(struct docker_up *u)
 	char path[PATH], why[SOURCE_ERROR];
 	struct str text =
 		arena_printf(&s->config->arena, "file:%s", path_of(u->fleet->name, "containers", path));
-	if (!text.ptr || !source_check(text, why)) {
-		cli_complain(s->cmd, "%s: %s", path, text.ptr ? why : "out of memory");
-		return false;
-	}
+	if (!text.ptr || !source_check(text, why))
+		return docker_up_fail(u, "%s: %s", path, text.ptr ? why : "out of memory");
 	sources[0] = text.ptr;
 	p->sources = sources;
 	p->n_sources = 1;

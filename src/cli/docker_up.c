@@ -29,11 +29,18 @@ void docker_up_clear(const struct docker_up *u)
 	docker_up_tell(u, "%s", "");
 }
 
-bool docker_up_complain(const struct docker_up *u)
+bool docker_up_fail(struct docker_up *u, const char *fmt, ...)
 {
-	docker_up_clear(u);
-	cli_complain(u->server->cmd, "%s", u->docker.error);
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(u->why, sizeof u->why, fmt, ap);
+	va_end(ap);
 	return false;
+}
+
+bool docker_up_complain(struct docker_up *u)
+{
+	return docker_up_fail(u, "%s", u->docker.error);
 }
 
 static void on_progress(struct docker *d)
@@ -207,15 +214,25 @@ static bool start(struct docker_up *u)
 static void undo(struct docker_up *u)
 {
 	struct docker *d = &u->docker;
+	size_t n = strlen(u->why);
 	if (u->existed || u->options->dry_run)
 		return;
 	d->engine.is_over = NULL;
 	docker_up_tell(u, "removing what was made");
 	if (!docker_look(d) || !docker_remove(d, is_any) || !docker_remove_network(d) ||
 		!docker_remove_volumes(d))
-		docker_up_complain(u);
+		snprintf(u->why + n, sizeof u->why - n,
+			"%snot all that this run made is removed again (%.300s): berth down --on docker "
+			"--name %s goes on",
+			n ? "; " : "", d->error, u->fleet->name);
 	docker_host_remove_sockets(u->fleet->name);
+}
+
+static void tell_why(const struct docker_up *u)
+{
 	docker_up_clear(u);
+	if (u->why[0])
+		cli_complain(u->server->cmd, "%s", u->why);
 }
 
 /* ---- the whole ---- */
@@ -245,9 +262,11 @@ static int up(struct docker_up *u)
 	interrupt_watch();
 	if (!docker_open(&u->docker, u->fleet, is_over, NULL)) {
 		docker_up_complain(u);
+		tell_why(u);
 		return EXIT_SETUP;
 	}
 	if (!docker_host_find(u)) {
+		tell_why(u);
 		docker_close(&u->docker);
 		return EXIT_SETUP;
 	}
@@ -262,6 +281,7 @@ static int up(struct docker_up *u)
 	}
 	if (!ok)
 		undo(u);
+	tell_why(u);
 	docker_host_forget(u);
 	docker_close(&u->docker);
 	return code;

@@ -29,16 +29,18 @@ struct docker_up {
 	char words[3][32];                                                /* that are in them */
 	char tag[IMAGE_TAG], orchestrator_tag[IMAGE_TAG];                 /* of Berth's own images */
 	char orchestrator_id[DOCKER_ID];
-	char sockets[DOCKER_NAME]; /* the volume, or on this machine the directory, of the recipe */
-	bool existed;              /* some of this fleet was there before this run */
-	bool claimed;              /* this process has the fleet's name: it will be the orchestrator */
-	bool runs_here;            /* another process of this machine is the orchestrator */
-	size_t n_would;            /* --dry-run: things that would be done */
-	struct io_addr front;      /* where the orchestrator is reached from here */
+	char sockets[DOCKER_NAME];   /* the volume, or on this machine the directory, of the recipe */
+	bool existed;                /* some of this fleet was there before this run */
+	bool claimed;                /* this process has the fleet's name: it will be the orchestrator */
+	bool runs_here;              /* another process of this machine is the orchestrator */
+	char why[DOCKER_LINE + 500]; /* it has failed; "": not, or that was told */
+	size_t n_would;              /* --dry-run: things that would be done */
+	struct io_addr front;        /* where the orchestrator is reached from here */
 };
 
-/* Tells docker.error; false. */
-bool docker_up_complain(const struct docker_up *u);
+/* Keep why the run fails, docker.error or what is said here, for one line at its end; false. */
+bool docker_up_complain(struct docker_up *u);
+bool docker_up_fail(struct docker_up *u, const char *fmt, ...) PRINTF(2, 3);
 
 /* A line that is written over on a terminal, and left out elsewhere. */
 void docker_up_tell(const struct docker_up *u, const char *fmt, ...) PRINTF(2, 3);
@@ -88,8 +90,8 @@ void docker_host_forget(const struct docker_up *u);
 MUST_USE bool docker_host_sockets(struct docker_up *u);
 void docker_host_remove_sockets(const char *fleet);
 
-/* As docker_put_file of the list, but after a complaint. */
-MUST_USE bool docker_host_list(const struct docker_up *u, const char *text);
+/* As docker_put_file of the list. False after a complaint. */
+MUST_USE bool docker_host_list(struct docker_up *u, const char *text);
 
 /* Serves until a signal; an exit code. */
 int docker_host_serve(struct docker_up *u);

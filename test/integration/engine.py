@@ -6,11 +6,13 @@ import http.client
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tarfile
 import tempfile
+import threading
 
 from berth import BUILD, PATIENCE, ROOT, Program
 
@@ -27,6 +29,52 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+class Refusing:
+    """Stands before an engine, and answers calls that refuses(method, path) is true for with 500."""
+
+    def __init__(self, engine, refuses):
+        self._engine, self._refuses = engine, refuses
+        self._directory = tempfile.mkdtemp(prefix="berth-refusing-")
+        path = os.path.join(self._directory, "docker.sock")
+        self.env = {"DOCKER_HOST": f"unix://{path}"}
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):  # it is closed
+            while True:
+                client = self._listener.accept()[0]
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client):
+        """A connection may carry several calls, and each is in a piece of its own."""
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{self._engine.path}/docker.sock")
+        threading.Thread(target=self._pump, args=[server, client], daemon=True).start()
+        self._pump(client, server, self._check)
+
+    def _check(self, piece, client):
+        line = re.match(rb"([A-Z]+) (/\S*) HTTP/1\.1\r\n", piece)
+        if not line or not self._refuses(line[1].decode(), line[2].decode()):
+            return False
+        client.sendall(b'HTTP/1.1 500 No\r\nContent-Length: 21\r\n\r\n{"message":"refused"}')
+        return True
+
+    @staticmethod
+    def _pump(source, target, check=lambda piece, source: False):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                if not check(piece, source):
+                    target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
+
+    def stop(self):
+        self._listener.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 class Engine:

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from berth import BUILD, READY, ROOT, wait_until
-from engine import START_PATIENCE
+from engine import START_PATIENCE, Refusing
 
 MODEL = ["--model", ROOT / "models" / "spam"]
 
@@ -21,12 +21,12 @@ def docker(engine, environment, tmp_path):
     """docker("up", …) runs a command to its end, on Docker; what a test leaves is removed after it."""
     fleets = set()
 
-    def go(command, *arguments, on="docker"):
+    def go(command, *arguments, on="docker", env=None):
         fleets.add(arguments[arguments.index("--name") + 1] if "--name" in arguments else "default")
         more = []
         if command == "up" and "--listen" not in arguments:
             more = ["--listen", "127.0.0.1:0", *([] if "--image" in arguments else MODEL)]
-        return engine.berth(command, "--on", on, *more, *arguments, env=environment, cwd=tmp_path)
+        return engine.berth(command, "--on", on, *more, *arguments, env={**environment, **(env or {})}, cwd=tmp_path)
     yield go
     for fleet in fleets:
         engine.berth("down", "--on", "docker", "--name", fleet, env=environment, cwd=tmp_path)
@@ -445,6 +445,18 @@ def test_ctrl_c_removes_what_was_made(engine, docker, environment, tmp_path, sta
     assert berth.wait(START_PATIENCE) == 1
     assert berth.output.count("berth up: ") == 1 and "interrupted" in berth.output
     assert engine.left_of("cut") == []
+
+
+def test_an_undoing_that_fails_is_told_in_the_same_line(engine, docker, environment, started):
+    refusing = Refusing(engine, lambda method, path: (
+        (method == "DELETE" and "/volumes/" in path) or path.endswith("/start")))
+    started.append(refusing)
+    result = docker("up", "--name", "left", "--workers", 1, "--containers", 1, env=refusing.env)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "berth up: berth-left-container1 cannot be started: refused; not all that this run made is removed again (the volume "
+        "cannot be removed: refused): berth down --on docker --name left goes on\n")
+    assert engine.left_of("left") == ["berth-left-sockets"]
 
 
 def test_a_network_of_somebody_else_is_not_touched(engine, docker):
