@@ -198,7 +198,11 @@ static bool is_agreed(const struct aws_deploy *d, const struct aws_plan *plan)
 			aws_step_text(&plan->steps[i], &d->found, text));
 	printf("Remove all of this (the fleet \"%s\" in %s)? [y/N] ", d->cluster, d->site.region);
 	fflush(stdout);
-	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+	if (fgets(answer, sizeof answer, stdin))
+		return answer[0] == 'y' || answer[0] == 'Y';
+	printf("\n"); /* Ctrl-C, or Ctrl-D: the cursor stands behind the question */
+	fflush(stdout);
+	return false;
 }
 
 static int down_with(const struct command *cmd, struct aws_deploy *d, const struct deployment_options *o)

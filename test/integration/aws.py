@@ -6,6 +6,7 @@ import collections
 import concurrent.futures
 import contextlib
 import ctypes
+import fcntl
 import functools
 import http.client
 import http.server
@@ -16,6 +17,7 @@ import re
 import shutil
 import socket
 import subprocess
+import termios
 import threading
 import urllib.parse
 
@@ -368,6 +370,12 @@ def s3_name(handler):
     return {"GET": "Get", "PUT": "Put", "DELETE": "Delete", "HEAD": "Head"}.get(handler.command, handler.command) + thing
 
 
+def take_terminal(fd):
+    """In a child: the terminal is its own, so that Ctrl-C on it is a signal."""
+    os.setsid()
+    fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
+
+
 class Operator:
     """Somebody who runs berth against a cloud, through a proxy of their own. image: of the containers, None: Berth's own."""
 
@@ -399,6 +407,23 @@ class Operator:
 
     def down(self, *more):
         return run("down", *self.common, *more, env=self.environment, cwd=self.directory, patience=120)
+
+    def down_on_terminal(self, answer, *more):
+        """berth down, answered on a terminal when it asks: (exit code, what was printed)."""
+        terminal, its_end = os.openpty()
+        with subprocess.Popen([BUILD / "berth", "down", *self.common, *more], env={**os.environ, **self.environment},
+                              cwd=self.directory, stdin=its_end, stdout=its_end, stderr=its_end,
+                              preexec_fn=functools.partial(take_terminal, its_end)) as process:
+            os.close(its_end)
+            output = b""
+            with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+                while piece := os.read(terminal, 65536):
+                    output += piece
+                    if answer and b"[y/N] " in output:
+                        os.write(terminal, answer)
+                        answer = None
+            os.close(terminal)
+            return process.wait(120), output.decode()
 
     def status(self):
         result = run("status", *self.common, "--json", env=self.environment, cwd=self.directory)

@@ -442,6 +442,31 @@ def test_docker_is_installed_with_its_client_and_nothing_else(operator, tmp_path
     assert one.down().returncode == 0 and not one.cluster.leftovers()
 
 
+ASKED = re.compile(r'^Remove all of this \(the fleet "asked" in eu-central-1\)\? \[y/N\] ', re.MULTILINE)
+
+
+def test_down_asks_on_a_terminal(cloud, proxy, operator):
+    one = operator("asked")
+    assert one.up("--workers", 1).returncode == 0
+    there = sorted(one.cluster.leftovers())
+    proxy.forget()
+    for answer in (b"n\n", b"\n", b"\x04", b"\x03"):  # no, nothing, the end of the input, Ctrl-C
+        code, output = one.down_on_terminal(answer)
+        assert code == 1 and ASKED.search(output), output
+        assert re.search(r"^  terminate worker 1 \(i-\w+\)", output, re.MULTILINE), output
+        assert output.endswith("\r\nberth down: nothing was removed (--yes does not ask)\r\n"), output
+    assert sorted(one.cluster.leftovers()) == there and not proxy.changes
+    code, output = one.down_on_terminal(b"y\n")
+    assert code == 0 and ASKED.search(output) and not one.cluster.leftovers(), output
+
+
+def test_down_does_not_ask_when_it_is_told_to(operator):
+    one = operator("asked")
+    assert one.up("--workers", 1).returncode == 0
+    code, output = one.down_on_terminal(None, "--yes")
+    assert code == 0 and not ASKED.search(output) and not one.cluster.leftovers(), output
+
+
 def test_no_secret_is_in_a_script_or_on_the_screen(operator):
     one = operator("discreet", image=None)
     result = one.up("--workers", 1)
