@@ -160,7 +160,7 @@ bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t error_size
 	jobs_rehash(j);
 	j->store = j->buckets ? store_open(r->settings->store, &ss, r->io, r->io->ops->post, why) : NULL;
 	if (!j->store) {
-		snprintf(error, error_size, "store: %s", j->buckets ? why : "out of memory");
+		snprintf(error, error_size, "%s", j->buckets ? why : "store: out of memory");
 		return false;
 	}
 	if (j->durable)

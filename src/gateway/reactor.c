@@ -250,6 +250,10 @@ static const char *listen_hint(int err)
 		return "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
 	case -EADDRNOTAVAIL:
 		return "; this machine has no such address";
+	case -ENOTSOCK:
+		return "; something else has this path: choose another";
+	case -ENOENT:
+		return "; the directory must be there";
 	default:
 		return "";
 	}

@@ -206,7 +206,7 @@ void io_epoll_unwatch(struct io *io, struct io_watch *w);
 /* ---- listeners ---- */
 
 /* Binds and listens. A unix socket's path that nobody listens on any more is replaced. -EADDRINUSE, -EACCES,
- * … */
+ * -ENOTSOCK (something else has the path), … */
 MUST_USE static inline int io_listen(
 	struct io *io, struct io_listener *l, const struct io_addr *addr, const struct io_listener_ops *ops)
 {

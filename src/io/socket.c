@@ -43,24 +43,29 @@ int socket_connect(const struct io_addr *addr)
 	return -err;
 }
 
-/* A socket file that refuses connections is a leftover of a process that is gone. */
-static void remove_stale_socket(const struct io_addr *addr)
+/* A socket file that refuses connections is a leftover of a process that is gone. 0, or -ENOTSOCK when there
+ * is something else. */
+static int remove_stale_socket(const struct io_addr *addr)
 {
 	struct stat st;
-	if (lstat(addr->un.sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return;
+	if (lstat(addr->un.sun_path, &st))
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return;
+		return 0;
 	if (connect(fd, &addr->sa, addr->len) && errno == ECONNREFUSED)
 		unlink(addr->un.sun_path);
 	close(fd);
+	return 0;
 }
 
 int socket_listen(const struct io_addr *addr)
 {
-	if (addr->sa.sa_family == AF_UNIX)
-		remove_stale_socket(addr);
+	int r = addr->sa.sa_family == AF_UNIX ? remove_stale_socket(addr) : 0;
+	if (r < 0)
+		return r;
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
