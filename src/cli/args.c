@@ -130,8 +130,11 @@ static void complain_unknown(const struct parse *p, const char *argument)
 		names[i] = p->names[i];
 	if (names && str_starts(word, STR("--")))
 		near = suggest(str_skip(word, 2), names, p->flags.n + 1);
-	cli_complain(p->cmd, "unknown option " STR_FMT "%s%s%s", STR_ARG(word),
-		near ? ": did you mean --" : "", near ? near : "", near ? "?" : "");
+	if (near)
+		cli_complain(p->cmd, "unknown option " STR_FMT ": did you mean --%s?", STR_ARG(word), near);
+	else
+		cli_complain(
+			p->cmd, "unknown option " STR_FMT " (berth %s --help)", STR_ARG(word), p->cmd->name);
 	free(names);
 }
 

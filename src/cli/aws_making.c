@@ -102,11 +102,9 @@ static bool add_model(struct aws_making *m, const struct command *cmd, const cha
 	if (!surroundings_find(&s, cmd))
 		return false;
 	const char *model = surroundings_model(&s, given);
-	if (stat(model, &st)) {
-		cli_complain(cmd, "model: %s: %s (--model)", model, strerror(errno));
+	if (!surroundings_check_model(cmd, model))
 		return false;
-	}
-	bool tree = S_ISDIR(st.st_mode);
+	bool tree = stat(model, &st) == 0 && S_ISDIR(st.st_mode);
 	int fd = memfd_create("model", MFD_CLOEXEC);
 	bool ok = fd >= 0 &&
 		(tree ? image_files_add_tree(&files, "/", model, error)

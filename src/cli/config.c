@@ -142,6 +142,15 @@ static void *flag_target(struct config *c, const struct key *key)
 	return NULL;
 }
 
+/* "ports=5000-5001": of the source before it, no container. */
+static bool is_option(struct str s)
+{
+	size_t n = 0;
+	while (n < s.len && s.ptr[n] >= 'a' && s.ptr[n] <= 'z')
+		n++;
+	return n && n < s.len && s.ptr[n] == '=';
+}
+
 /* The values of a flag, in all places where it was given; a list's are cut at commas. */
 static size_t flag_values(const struct config *c, const struct key *key, struct str *values)
 {
@@ -155,8 +164,14 @@ static size_t flag_values(const struct config *c, const struct key *key, struct 
 			n = 1;
 			continue;
 		}
-		while (rest.ptr && n < FLAG_VALUES_MAX)
-			values[n++] = str_trim(str_cut(&rest, ','));
+		size_t first = n;
+		while (rest.ptr && n < FLAG_VALUES_MAX) {
+			struct str value = str_trim(str_cut(&rest, ','));
+			if (key->kind == KIND_CONTAINERS && n > first && is_option(value))
+				values[n - 1].len = (size_t)(value.ptr + value.len - values[n - 1].ptr);
+			else
+				values[n++] = value;
+		}
 	}
 	return n;
 }

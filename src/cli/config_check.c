@@ -93,6 +93,13 @@ static void check_store(struct config *c)
 	if (strcmp(store, "memory") != 0 && strcmp(store, STORE_AUTO) != 0 &&
 		(strncmp(store, "sqlite:", 7) != 0 || !store[7]))
 		config_error(c, "store", "expected auto, memory or sqlite:PATH, found \"%.60s\"", store);
+	for (size_t i = 0; i < c->settings.n_store_headers; i++) {
+		const char *name = c->settings.store_headers[i];
+		if (strcasecmp(name, "Authorization") != 0 && strcasecmp(name, "Cookie") != 0)
+			config_error(c, "store_headers",
+				"\"%.60s\": expected Authorization or Cookie, for all others are stored",
+				name);
+	}
 }
 
 static void check_limits(struct config *c)

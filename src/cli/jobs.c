@@ -246,6 +246,9 @@ static enum verb verb_named(const struct command *cmd, const char *word)
 	const char *near = suggest(str_of(word), verbs, VERBS);
 	if (near)
 		cli_complain(cmd, "'%s' is nothing that is done with jobs: did you mean '%s'?", word, near);
+	else if (isdigit((unsigned char)word[0]))
+		cli_complain(cmd, "unexpected argument '%s': a time stands behind '=', as in --watch=%s",
+			word, word);
 	else
 		cli_complain(
 			cmd, "'%s' is nothing that is done with jobs: list, show, result or cancel", word);
@@ -279,7 +282,8 @@ static int jobs(const struct command *cmd, const struct options *own, const char
 		cli_complain(cmd, "--watch goes with list and show");
 		return EXIT_SETUP;
 	}
-	if (locate_admin(own->admin, own->name, own->config, &a.admin, error))
+	struct located fleet = { own->name, own->name != defaults.name };
+	if (locate_admin(own->admin, fleet, own->config, &a.admin, error))
 		return run_verb(verb, &a);
 	cli_complain(cmd, "%s", error);
 	return EXIT_SETUP;

@@ -75,8 +75,9 @@ static int load(const struct command *cmd, const struct options *own)
 			own->wait ? "wait" : "async");
 		return EXIT_SETUP;
 	}
+	struct located fleet = { own->name, own->name != defaults.name };
 	bool ok = own->url ? locate_url(own->url, &s.target, error)
-			   : locate_front(own->name, path, &s.target, error);
+			   : locate_front(fleet, path, &s.target, error);
 	if (!ok) {
 		cli_complain(cmd, "%s", error);
 		return EXIT_SETUP;

@@ -62,7 +62,17 @@ static bool admin_of_config(const char *file, struct io_addr *ret, char error[RU
 	return ok;
 }
 
-bool locate_admin(const char *admin, const char *name, const char *config, struct io_addr *ret,
+/* As runtime_find. */
+static int find_fleet(struct located fleet, struct runtime_info *ret, char error[RUNTIME_ERROR])
+{
+	int found = runtime_find(fleet.name, ret, error);
+	if (found || !fleet.asked)
+		return found;
+	snprintf(error, RUNTIME_ERROR, "no fleet is running under the name \"%.63s\"", fleet.name);
+	return -1;
+}
+
+bool locate_admin(const char *admin, struct located fleet, const char *config, struct io_addr *ret,
 	char error[RUNTIME_ERROR])
 {
 	struct runtime_info info;
@@ -73,21 +83,21 @@ bool locate_admin(const char *admin, const char *name, const char *config, struc
 			"--admin: expected an address such as 127.0.0.1:9091, found \"%.60s\"", admin);
 		return false;
 	}
-	int found = config ? 0 : runtime_find(name, &info, error);
+	int found = config ? 0 : find_fleet(fleet, &info, error);
 	if (found < 0)
 		return false;
 	if (found && !info.admin[0]) {
-		snprintf(error, RUNTIME_ERROR, "the fleet \"%s\" (pid %d) is still starting", name,
+		snprintf(error, RUNTIME_ERROR, "the fleet \"%s\" (pid %d) is still starting", fleet.name,
 			(int)info.pid);
 		return false;
 	}
 	return found ? io_addr_parse(ret, info.admin) : admin_of_config(config, ret, error);
 }
 
-bool locate_front(const char *name, const char *path, struct target *ret, char error[RUNTIME_ERROR])
+bool locate_front(struct located fleet, const char *path, struct target *ret, char error[RUNTIME_ERROR])
 {
 	struct runtime_info info;
-	int found = runtime_find(name, &info, error);
+	int found = find_fleet(fleet, &info, error);
 	if (found < 0)
 		return false;
 	const char *front = found && info.front[0] ? info.front : DEFAULT_FRONT;

@@ -13,14 +13,21 @@ struct target {
 };
 MUST_USE bool locate_url(const char *url, struct target *ret, char error[RUNTIME_ERROR]);
 
+/* Which fleet is meant. asked: it and no other, for --name says so. */
+struct located {
+	const char *name;
+	bool asked;
+};
+
 /* The admin listener: `admin` where it is given; else that of the fleet that runs under this name; else what
  * the configuration says. False with one line in error. */
-MUST_USE bool locate_admin(const char *admin, const char *name, const char *config, struct io_addr *ret,
+MUST_USE bool locate_admin(const char *admin, struct located fleet, const char *config, struct io_addr *ret,
 	char error[RUNTIME_ERROR]);
 
 /* The front's URL with this path: of the fleet that runs under this name, else the default address. False
  * with one line in error. */
-MUST_USE bool locate_front(const char *name, const char *path, struct target *ret, char error[RUNTIME_ERROR]);
+MUST_USE bool locate_front(
+	struct located fleet, const char *path, struct target *ret, char error[RUNTIME_ERROR]);
 
 /* Makes the address of a listener one that reaches it: where it listens on every address, loopback. */
 void locate_reachable(struct io_addr *addr);

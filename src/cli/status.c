@@ -134,7 +134,9 @@ static int show(const struct command *cmd, struct config *config, const struct o
 	const struct deployment *elsewhere = own->admin ? NULL : deployment_of(config->fleet.on);
 	if (elsewhere)
 		return elsewhere->status(cmd, config, &own->more);
-	if (locate_admin(own->admin, config->fleet.name, own->config, &admin, error))
+	const struct key *name = schema_key(SCOPE_FLEET, STR("name"));
+	struct located fleet = { config->fleet.name, config_has_flag(config, name) };
+	if (locate_admin(own->admin, fleet, own->config, &admin, error))
 		return show_admin(cmd, &admin, own->more.json);
 	cli_complain(cmd, "%s", error);
 	return EXIT_SETUP;

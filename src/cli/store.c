@@ -25,7 +25,8 @@ static int store(const struct command *cmd, const char *verb, const char *path)
 	int r = !strcmp(verb, "check") ? store_check(where, print_line, NULL, why)
 				       : store_export(where, print_line, NULL, why);
 	if (r < 0) {
-		cli_complain(cmd, "%s", why);
+		bool named = str_starts(str_of(why), STR("store: ")); /* as the command's name is */
+		cli_complain(cmd, "%s", named ? why + strlen("store: ") : why);
 		return EXIT_SETUP;
 	}
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool find_self(struct surroundings *s)
@@ -46,4 +47,21 @@ const char *surroundings_model(struct surroundings *s, const char *model)
 			return s->model;
 	}
 	return model;
+}
+
+bool surroundings_check_model(const struct command *cmd, const char *model)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	if (stat(model, &st) == 0) {
+		if (!S_ISDIR(st.st_mode) || (join(path, model, "model.onnx") && access(path, R_OK) == 0))
+			return true;
+		cli_complain(cmd,
+			"--model: %s has no model.onnx that can be read: a directory with one, or an "
+			".onnx file",
+			model);
+		return false;
+	}
+	cli_complain(cmd, "--model: %s: %s", model, strerror(errno));
+	return false;
 }

@@ -17,3 +17,6 @@ MUST_USE bool surroundings_find(struct surroundings *s, const struct command *cm
 /* A relative path that leads nowhere from here may lead somewhere from where the program was built or
  * installed. Returns the path, or the model as it is when it is nowhere. */
 const char *surroundings_model(struct surroundings *s, const char *model);
+
+/* Is it a directory with model.onnx in it, or a file? False after a complaint. */
+MUST_USE bool surroundings_check_model(const struct command *cmd, const char *model);

@@ -123,7 +123,9 @@ const struct command command_up = {
 		"once all are ready. A fleet that "
 		"is there already is repaired and resized: what is right is left alone, what leaves finishes "
 		"first. A first run that fails or is interrupted removes what it has made. berth status and "
-		"berth down are told by --on, too.",
+		"berth down are told by --on, too. A flag that means nothing to a fleet there is refused; as "
+		"a key "
+		"of berth.yaml it may stand.",
 	.exit_status = "0 ended by a signal, or ready elsewhere; 1 the event loop failed, or the fleet "
 		       "elsewhere could not be made; 2 wrong usage or configuration, an "
 		       "address that cannot be had, a "

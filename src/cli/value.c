@@ -106,7 +106,8 @@ static const char *addr_complaint(struct str text)
 	}
 	(void)str_cut(&rest, ':');
 	if (!rest.ptr)
-		return "the port is missing";
+		return str_to_u64(text, &port) ? "an address stands before a port, as in 127.0.0.1:8080"
+					       : "the port is missing";
 	if (!str_to_u64(rest, &port) || port > 65535)
 		return "a port is a number from 0 to 65535, and an IPv6 address stands in brackets";
 	return "host names are not resolved: write the address itself (127.0.0.1:5000, [::1]:5000, "

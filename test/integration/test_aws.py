@@ -205,7 +205,7 @@ WRONG = {
     "network": (["--admin-cidr", "10.0.0.0/33"], {}, 2, r"10.0.0.0/33"),
     "everybody": (["--admin-cidr", "0.0.0.0/0"], {}, 2, r"lets everybody in.*--open-to-all"),
     "everybody, IPv6": (["--admin-cidr", "::/0"], {}, 2, r"lets everybody in.*--open-to-all"),
-    "model": (["--image", "off", "--model", "/nowhere"], {}, 2, r"model: /nowhere: No such file"),
+    "model": (["--image", "off", "--model", "/nowhere"], {}, 2, r"--model: /nowhere: No such file"),
     "base port": (["--base-port", "0"], {}, 2, r"base_port: 0"),
     "bucket": (["--bucket", "not-there-at-all"], {}, 2, r"there is no bucket not-there-at-all"),
     "key pair": (["--key", "nobodys"], {}, 2, r"--key names a key pair"),

@@ -110,7 +110,9 @@ def test_the_files_are_enough_to_run(image, tmp_path, started):
 def test_what_is_missing(run, tmp_path):
     (tmp_path / "directory").mkdir()
     for arguments, code, words in (
-            (["--model", "nowhere"], 2, "berth image: cannot make the image: nowhere: No such file or directory\n"),
+            (["--model", "nowhere"], 2, "berth image: --model: nowhere: No such file or directory\n"),
+            (["--model", "directory"], 2, "berth image: --model: directory has no model.onnx that can be read: a directory with one, or "
+             "an .onnx file\n"),
             (["--model", MODEL, "--output", "nowhere/image.tar"], 1,
              "berth image: nowhere/image.tar: No such file or directory\n"),
             (["--model", MODEL, "--output", "directory"], 1, "berth image: directory: Is a directory\n"),
