@@ -15,7 +15,7 @@ bool image_berth(
 	settings.program = what == IMAGE_WORKER ? s.program : s.self;
 	settings.runtime = runtime;
 	settings.model = model ? surroundings_model(&s, model) : NULL;
-	if (settings.model && !surroundings_check_model(cmd, settings.model))
+	if (what == IMAGE_WORKER && model && !surroundings_check_model(cmd, settings.model))
 		return false;
 	if (what == IMAGE_WORKER && !runtime_find_file(s.directory, runtime, &why)) {
 		cli_complain(cmd, "%s", why.text);

@@ -123,7 +123,7 @@ def test_what_is_missing(run, tmp_path):
 
 
 def test_an_image_on_standard_output(image, tmp_path):
-    wanted = image("--what", "orchestrator").bytes
+    wanted = image("--what", "orchestrator", "--model", "of-no-matter").bytes
     assert subprocess.run([BUILD / "berth", "image", "--what", "orchestrator", "--output", "-"], check=True,
                           capture_output=True, cwd=tmp_path).stdout == wanted
 
