@@ -162,13 +162,15 @@ static int make_everything(struct aws_deploy *d, struct aws_plan *plan)
 	return r ? r : aws_wait_running(d, plan);
 }
 
-/* What is too much or not as it shall be goes when its successors are ready and it is at rest. */
+/* What is too much or not as it shall be goes when its successors are ready and it is at rest. From then on
+ * there is no way back: undoing would take the successors of what is gone. */
 static int end_the_rest(struct aws_deploy *d, const struct aws_wanted *w, struct aws_plan *plan)
 {
 	if (aws_take_steps(d, plan, AWS_STAGE_DRAIN, AWS_STAGE_DRAIN))
 		return -1;
 	if (ends_something(plan) && !d->no_wait && aws_wait_ready(d, w, plan, true))
 		return -1;
+	d->past_return = true;
 	return aws_take_steps(d, plan, AWS_STAGE_TERMINATE, AWS_STAGE_RULES);
 }
 
@@ -244,15 +246,28 @@ static enum aws_outcome undo(struct aws_deploy *d, const struct aws_found *befor
 
 /* ---- up ---- */
 
+static enum aws_outcome leave(struct aws_deploy *d)
+{
+	char why[AWS_WHY];
+	str_copy(why, sizeof why, str_of(d->why));
+	snprintf(d->why, sizeof d->why,
+		"%.400s; what is new stays, for what it replaces may have ended: berth up goes on", why);
+	return AWS_LEFT;
+}
+
 static enum aws_outcome carry_out(struct aws_deploy *d, const struct aws_wanted *w, struct aws_plan *plan)
 {
 	struct aws_found before = d->found;
-	enum aws_outcome outcome = AWS_DONE;
+	enum aws_outcome outcome;
 	if (!aws_journal_open(&d->journal, d->cluster, d->site.region, "up", d->why))
 		return AWS_REFUSED;
 	if (d->journal.cut_off[0])
 		aws_tell(d, AWS_NEWS_NOTE, "the run before was cut off at: %s", d->journal.cut_off);
-	if (work(d, w, plan)) {
+	if (work(d, w, plan) == 0) {
+		outcome = AWS_DONE;
+	} else if (d->past_return) {
+		outcome = leave(d);
+	} else {
 		before.arena = d->found.arena; /* it holds what both point to; undoing looks anew */
 		aws_found_init(&d->found);
 		outcome = undo(d, &before, is_unsure(plan));

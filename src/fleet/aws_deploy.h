@@ -4,6 +4,8 @@
  *	                             └ failure, Ctrl-C ─▶ look ─▶ remove what was not there before
  *	aws_down:  look ─▶ terminate ─▶ wait ─▶ rules ─▶ groups ─▶ profiles, objects ─▶ roles ─▶ look: nothing
  *
+ * A failure of aws_up from `terminate` on leaves what is there: what is new replaces what has ended.
+ *
  * Never:  prints; `tell` does.
  */
 #pragma once
@@ -32,6 +34,7 @@ struct aws_deploy {
 	struct aws_site site;
 	char front[AWS_IP + 2]; /* the orchestrator's host, for URLs; "" */
 	bool front_is_private;
+	bool past_return;  /* what served before is being ended: the run is not undone any more */
 	char why[AWS_WHY]; /* one line after a failure */
 };
 
@@ -40,7 +43,7 @@ enum aws_outcome {
 	AWS_NOTHING_TO_DO, /* all was right; nothing was left */
 	AWS_REFUSED,       /* before anything was changed: wrong settings or set-up */
 	AWS_UNDONE,        /* it failed, and what it made is gone again */
-	AWS_LEFT,          /* it failed, and what it made is still there (--keep, or that failed, too) */
+	AWS_LEFT, /* it failed, and what it made is still there (--keep, that failed, too, past_return) */
 };
 
 void aws_deploy_init(struct aws_deploy *d, struct aws *aws, const char *cluster, const char *bucket);

@@ -1,5 +1,5 @@
-"""What AWS does now and then, at every call of a fleet's life in turn: however it fails, `berth up` ends with the whole
-fleet or with nothing, and `berth down` leaves nothing.
+"""What AWS does now and then, at every call of a fleet's life in turn: however it fails, the first `berth up` ends with the
+whole fleet or with nothing, one that replaces it with the whole old one or the whole new one, and `berth down` leaves nothing.
 
 The calls are learnt from a life without a fault. Each gets one kind of fault, by rotation; with BERTH_TESTS=all each gets
 each kind; with BERTH_TESTS=alone, each kind has a life of its own.
@@ -56,11 +56,13 @@ def acts_and_denies(call, forward):
 
 PASSING = [throttle, trouble, never_arrives, loses_the_answer, answers_nonsense]
 LASTING = [denies, acts_and_denies]
+PHASES = ["up", "change", "down"]
 KINDS = [throttle, loses_the_answer, denies, trouble, never_arrives, acts_and_denies, answers_nonsense]
 
 
 class Life:
-    """A fleet's life from up to down through a proxy of its own. faults: {(phase, name, number): kind}."""
+    """A fleet's life through a proxy of its own: up, change (up with another specification, which replaces every instance
+    and a rule), down. faults: {(phase, name, number): kind}."""
 
     def __init__(self, cloud, name, directory, environment, faults=None):
         self.faults = faults or {}
@@ -84,10 +86,23 @@ class Life:
     def up(self, *more):
         return self.operator.up("--workers", 2, "--containers", 1, *more)
 
+    def change(self):
+        self._begin("change")
+        return self.operator.up("--workers", 2, "--containers", 2)
+
     def down(self):
-        self.phase = "down"
-        self.proxy.forget()
+        self._begin("down")
         return self.operator.down()
+
+    def _begin(self, phase):
+        self.phase = phase
+        self.proxy.forget()
+
+    def serving(self):
+        """What a fleet serves with: the instances that live, whether each drains, and the ports that the rules let in."""
+        c = self.operator.cluster
+        return ({i["InstanceId"]: aws.tags(i).get("berth:state") for i in c.instances()},
+                sorted(rule["ToPort"] for g in c.groups().values() for rule in g["IpPermissions"]))
 
     def is_complete(self):
         c = self.operator.cluster
@@ -110,10 +125,12 @@ class Life:
     def _run(self):
         up = self.up()
         wrong = self._look_at_up(up)
-        if not wrong and up.returncode != 0 and self._faults_of("down"):
+        self.faults = {at: kind for at, kind in self.faults.items() if at[0] != "up"}
+        if not wrong and up.returncode != 0 and self.faults:
             self.happened.append("up again")
-            self.faults = self._faults_of("down")
             wrong = self._look_at_up(self.up())
+        if not wrong and self._faults_of("change"):
+            wrong = self._look_at_change()
         return wrong or self._look_at_down(self.down())
 
     def _faults_of(self, phase):
@@ -132,6 +149,28 @@ class Life:
             return f"{self.happened}: up gave up: {up.stderr}"
         return None
 
+    def _look_at_change(self):
+        before, change = self.serving(), self.change()
+        after, complete = self.serving(), self.is_complete()
+        new = set(after[0]) - set(before[0])
+        if change.returncode == 0:
+            whole = complete and len(new) == 3
+        else:
+            whole = len(new) == 3 if "what is new stays" in change.stderr else after == before
+        if not whole or change.stderr.count("\n") > 1:
+            return f"{self.happened}: before a change there was {before}, then {after}: {change.stderr}"
+        lasting = any(kind in LASTING for kind in self._faults_of("change").values())
+        if change.returncode != 0 and not lasting:
+            return f"{self.happened}: change gave up: {change.stderr}"
+        self.faults = self._faults_of("down")
+        return None if change.returncode == 0 else self.look_at_change_again()
+
+    def look_at_change_again(self):
+        again = self.change()
+        if again.returncode != 0 or not self.is_complete() or self.serving()[1] != [80, 5001]:
+            return f"{self.happened}: a second change ends with {self.serving()}: {again.stderr}"
+        return None
+
     def _look_at_down(self, down):
         if down.returncode != 0:
             self.faults = {}
@@ -147,10 +186,10 @@ def learnt(cloud, tmp_path_factory):
     """The calls of a life without a fault: [(phase, name, number)]."""
     directory = tmp_path_factory.mktemp("learn") / "life"
     life = Life(cloud, "learn", directory, {})
-    assert life.up().returncode == 0
-    calls = [("up", call.name, call.number) for call in life.proxy.calls]
-    assert life.down().returncode == 0
-    calls += [("down", call.name, call.number) for call in life.proxy.calls]
+    calls = []
+    for phase in (life.up, life.change, life.down):
+        assert phase().returncode == 0
+        calls += [(life.phase, call.name, call.number) for call in life.proxy.calls]
     life.proxy.stop()
     return calls
 
@@ -162,17 +201,22 @@ def spread(faults, per_life):
 
 
 def lives_with(faults):
-    """Those that pass by themselves several in one life; the others one while it goes up, and one while it goes down."""
-    lives = spread([(call, kind) for call, kind in faults if kind in PASSING], PER_LIFE)
-    up, down = ([fault for fault in faults if fault[1] in LASTING and fault[0][0] == phase] for phase in ("up", "down"))
-    return lives + [dict(filter(None, pair)) for pair in itertools.zip_longest(up, down)]
+    """Those that pass by themselves several in one life; the others one in each phase of it. Few lives have a change."""
+    passing = [[fault for fault in faults if fault[1] in PASSING and (fault[0][0] == "change") == change]
+               for change in (False, True)]
+    lasting = [[fault for fault in faults if fault[1] in LASTING and fault[0][0] == phase] for phase in PHASES]
+    return (spread(passing[0], PER_LIFE) + spread(passing[1], PER_LIFE) +
+            [dict(filter(None, each)) for each in itertools.zip_longest(*lasting)])
 
 
 def lives_to_lead(calls):
     each = [(call, kind) for call in calls for kind in KINDS]
     if EXTENT == "alone":
         return [dict([fault]) for fault in each]
-    return lives_with(each if EXTENT == "all" else [(call, KINDS[i % len(KINDS)]) for i, call in enumerate(calls)])
+    if EXTENT == "all":
+        return lives_with(each)
+    some = [call for call in calls if call[0] != "change" or not aws.READ_ONLY.match(call[1])]
+    return lives_with([(call, KINDS[i % len(KINDS)]) for i, call in enumerate(some)])
 
 
 def test_every_call_may_fail(cloud, learnt, environment, tmp_path):
@@ -233,6 +277,24 @@ def test_instances_are_not_seen_at_first_and_then_pending(life):
         return status, body
     check_life(life("unseen", on_call))
     assert len(hidden) == len(pending) == 2
+
+
+def test_what_replaces_others_is_not_undone_once_those_end(life):
+    """A call is denied when the first instance of the old fleet has ended, and then the last call of all: what is new
+    serves on, and the next run goes on."""
+    one = life("forward", lambda call, forward: forward())
+    assert one.up().returncode == 0
+    old = set(one.serving()[0])
+    for name, number in (("TerminateInstances", 2), ("RevokeSecurityGroupIngress", 1)):
+        one.proxy.on_call = lambda call, forward, last=(name, number): (
+            aws.error("ec2", "OperationNotPermitted", "no", 400) if (call.name, call.number) == last else forward())
+        change = one.change()
+        assert change.returncode == 1
+        assert re.search(rf"{name}: OperationNotPermitted.*what is new stays.*berth up goes on\n$", change.stderr), change.stderr
+        assert len(set(one.serving()[0]) - old) == 3
+    one.proxy.on_call = lambda call, forward: forward()
+    assert not one.look_at_change_again()
+    assert one.down().returncode == 0 and not one.operator.cluster.leftovers()
 
 
 NO_PROFILE = "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
