@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETTLE_US = 2 * 1000 * 1000, SETTLES = 3, ROUNDS_MAX = 4 };
+enum { SETTLE_US = 2 * 1000 * 1000, SETTLES = 3, ROUNDS_MAX = 4, LOOKS_MAX = 30 };
 
 void aws_deploy_init(struct aws_deploy *d, struct aws *aws, const char *cluster, const char *bucket)
 {
@@ -195,17 +195,46 @@ static bool is_unsure(const struct aws_plan *plan)
 	return false;
 }
 
-/* Removes what is there and is not among `kept`, over and over until nothing is: what was made a moment ago
- * may not be seen at first. */
-static int remove_but(struct aws_deploy *d, const struct aws_found *kept, bool unsure)
+static size_t count_unseen(const struct aws_deploy *d, const struct aws_plan *made)
 {
+	size_t unseen = 0;
+	for (size_t i = 0; i < made->n; i++)
+		unseen += !aws_step_is_seen(&made->steps[i], &d->found);
+	return unseen;
+}
+
+/* Looks until all that was made is seen, but for a minute at the most: it may be somebody else who took it.
+ */
+static int look_for(struct aws_deploy *d, const struct aws_plan *made)
+{
+	for (unsigned looks = 1; look(d) == 0; looks++) {
+		size_t unseen = count_unseen(d, made);
+		if (!unseen || looks == LOOKS_MAX)
+			return 0;
+		aws_tell(d, AWS_NEWS_WAIT, "%zu of the things that were made are not seen yet", unseen);
+		if (!aws_pause(d->aws, SETTLE_US)) {
+			snprintf(d->why, sizeof d->why, "interrupted");
+			break;
+		}
+	}
+	return -1;
+}
+
+/* Removes what is there and is not among `kept`, over and over until nothing is. What `made` (NULL: nothing)
+ * has made goes even if it is not seen at first; what it is unsure of may yet come up. */
+static int remove_but(struct aws_deploy *d, const struct aws_found *kept, const struct aws_plan *made)
+{
+	bool unsure = made && is_unsure(made);
 	unsigned quiet = 0;
 	for (unsigned round = 0; round < ROUNDS_MAX + SETTLES; round++) {
+		bool first = made && round == 0;
 		struct aws_plan plan;
-		if (look(d))
+		if (first ? look_for(d, made) : look(d))
 			return -1;
 		aws_plan_init(&plan);
 		aws_plan_down(&plan, &d->found, kept);
+		if (first)
+			aws_plan_end_unseen(&plan, &d->found, made);
 		size_t n = plan.n;
 		int r = plan.failed ? -1 : aws_take_away(d, &plan);
 		aws_plan_finish(&plan);
@@ -221,7 +250,8 @@ static int remove_but(struct aws_deploy *d, const struct aws_found *kept, bool u
 	return -1;
 }
 
-static enum aws_outcome undo(struct aws_deploy *d, const struct aws_found *before, bool unsure)
+static enum aws_outcome undo(
+	struct aws_deploy *d, const struct aws_found *before, const struct aws_plan *made)
 {
 	char first[AWS_WHY], second[AWS_WHY];
 	str_copy(first, sizeof first, str_of(d->why));
@@ -233,7 +263,7 @@ static enum aws_outcome undo(struct aws_deploy *d, const struct aws_found *befor
 	if (d->listen_again)
 		d->listen_again(d->user);
 	aws_tell(d, AWS_NEWS_NOTE, "%s; undoing what this run has made", first);
-	if (remove_but(d, before, unsure) == 0) {
+	if (remove_but(d, before, made) == 0) {
 		str_copy(d->why, sizeof d->why, str_of(first));
 		return AWS_UNDONE;
 	}
@@ -270,7 +300,7 @@ static enum aws_outcome carry_out(struct aws_deploy *d, const struct aws_wanted 
 	} else {
 		before.arena = d->found.arena; /* it holds what both point to; undoing looks anew */
 		aws_found_init(&d->found);
-		outcome = undo(d, &before, is_unsure(plan));
+		outcome = undo(d, &before, plan);
 		aws_found_finish(&before);
 	}
 	aws_journal_close(&d->journal, outcome == AWS_DONE ? "up" : d->why, outcome == AWS_UNDONE);
@@ -333,7 +363,7 @@ enum aws_outcome aws_down(struct aws_deploy *d)
 {
 	if (!aws_journal_open(&d->journal, d->cluster, d->site.region, "down", d->why))
 		return AWS_REFUSED;
-	enum aws_outcome outcome = remove_but(d, NULL, false) == 0 ? AWS_DONE : AWS_LEFT;
+	enum aws_outcome outcome = remove_but(d, NULL, NULL) == 0 ? AWS_DONE : AWS_LEFT;
 	aws_journal_close(&d->journal, d->why, outcome == AWS_DONE);
 	return outcome;
 }

@@ -297,6 +297,60 @@ void aws_plan_down(struct aws_plan *p, const struct aws_found *f, const struct a
 	unplan_iam(p, f, kept);
 }
 
+/* ---- what was made, and is it seen? ---- */
+
+/* A group that was yet to be made had no id: the rule from it is known by its ports. */
+static bool is_rule_seen(const struct aws_rule *made, const struct aws_found *f)
+{
+	for (size_t i = 0; i < f->n_rules; i++) {
+		struct aws_rule rule = f->rules[i];
+		if (!made->source[0])
+			rule.source[0] = '\0';
+		if (is_same_rule(&rule, made))
+			return true;
+	}
+	return false;
+}
+
+bool aws_step_is_seen(const struct aws_step *s, const struct aws_found *f)
+{
+	if (!s->made)
+		return true;
+	switch (s->kind) {
+	case AWS_MAKE_BUCKET:
+		return f->bucket_there;
+	case AWS_MAKE_ROLE:
+		return f->iam[s->role].role;
+	case AWS_MAKE_GROUP:
+		return f->groups[s->role].id[0];
+	case AWS_SET_POLICY:
+		return *f->iam[s->role].policy;
+	case AWS_MAKE_PROFILE:
+		return f->iam[s->role].profile;
+	case AWS_MAKE_RULE:
+		return is_rule_seen(&s->rule, f);
+	case AWS_UPLOAD:
+		return has_object(f, s->object->key);
+	case AWS_ATTACH_ROLE:
+		return f->iam[s->role].attached;
+	case AWS_START_WORKER:
+	case AWS_START_ORCHESTRATOR:
+		return same_instance(f, s->instance.id);
+	default:
+		return true;
+	}
+}
+
+void aws_plan_end_unseen(struct aws_plan *p, const struct aws_found *f, const struct aws_plan *made)
+{
+	for (size_t i = 0; i < made->n; i++) {
+		const struct aws_step *s = &made->steps[i];
+		bool start = s->kind == AWS_START_WORKER || s->kind == AWS_START_ORCHESTRATOR;
+		if (start && !aws_step_is_seen(s, f))
+			add_instance(p, AWS_TERMINATE, &s->instance);
+	}
+}
+
 /* ---- steps in words ---- */
 
 static const struct words {

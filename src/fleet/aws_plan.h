@@ -59,6 +59,7 @@ struct aws_step {
 	const struct aws_object *object; /* to be uploaded; borrowed from the wanted */
 	const char *key;                 /* of an object to be removed; borrowed from the found */
 	bool done;
+	bool made;   /* … and its answer said so: it was not there already */
 	bool unsure; /* it failed, but may have taken effect */
 };
 
@@ -90,6 +91,13 @@ void aws_plan_up(struct aws_plan *p, const struct aws_found *f, const struct aws
 /* Adds what removes all that was found but is not among `kept` (NULL: nothing is). draining: workers that
  * were not draining then go back to work. */
 void aws_plan_down(struct aws_plan *p, const struct aws_found *f, const struct aws_found *kept);
+
+/* Adds the end of the instances that `made` has started and that were not found: a new one may not be seen.
+ */
+void aws_plan_end_unseen(struct aws_plan *p, const struct aws_found *f, const struct aws_plan *made);
+
+/* False of a step that has made something that was not found. */
+bool aws_step_is_seen(const struct aws_step *s, const struct aws_found *f);
 
 enum aws_stage aws_step_stage(const struct aws_step *s);
 

@@ -76,6 +76,7 @@ static bool take_answers(struct aws_deploy *d, const struct batch *b)
 		s->unsure = b->calls[i].unsure && !b->calls[i].ok;
 		if (b->calls[i].ok)
 			s->done = aws_step_take(&d->site, s, &b->calls[i]);
+		s->made = s->done && !b->calls[i].code[0];
 		if (b->calls[i].ok && !s->done) {
 			all = false;
 			continue;

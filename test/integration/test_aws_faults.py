@@ -297,6 +297,37 @@ def test_what_replaces_others_is_not_undone_once_those_end(life):
     assert one.down().returncode == 0 and not one.operator.cluster.leftovers()
 
 
+# What an answer looks like that does not show what was made a moment ago.
+UNSEEN = {
+    "DescribeInstances": (200, b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"),
+    "DescribeSecurityGroups": (200, b"<DescribeSecurityGroupsResponse><securityGroupInfo/></DescribeSecurityGroupsResponse>"),
+    "GetInstanceProfile": aws.error("iam", "NoSuchEntity", "not yet", 404),
+    "GetRole": aws.error("iam", "NoSuchEntity", "not yet", 404),
+    "GetRolePolicy": aws.error("iam", "NoSuchEntity", "not yet", 404),
+}
+
+
+def test_what_is_not_seen_at_first_is_undone(life):
+    """A run fails a moment after it has made most of a fleet, of which the first look shows nothing, and a second one all but
+    the instances and what the roles may do."""
+    failed, hidden = [], collections.Counter()
+
+    def on_call(call, forward):
+        if call.name == "RunInstances" and call.number == 2:
+            failed.append(call)
+            return aws.error("ec2", "VcpuLimitExceeded", "no more", 400)
+        times = 2 if call.name in ("DescribeInstances", "GetRolePolicy") else 1
+        if failed and call.name in UNSEEN and hidden[call.name, str(call.form)] < times:
+            hidden[call.name, str(call.form)] += 1
+            return UNSEEN[call.name]
+        return forward()
+    one = life("overlooked", on_call)
+    up = one.up()
+    assert up.returncode == 1 and re.search("VcpuLimitExceeded: .*removed again\n$", up.stderr), up.stderr
+    assert not one.operator.cluster.leftovers()
+    assert {name for name, _ in hidden} == set(UNSEEN)
+
+
 NO_PROFILE = "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
 
 # What is refused at first, with which code and message, and how often.

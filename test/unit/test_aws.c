@@ -319,6 +319,34 @@ static void test_plan_of_undoing_spares_what_was_there(void **state)
 	aws_found_finish(&before.found);
 }
 
+static void test_plan_of_undoing_ends_what_is_not_seen(void **state)
+{
+	struct rig g;
+	rig_init(&g);
+	aws_plan_up(&g.plan, &g.found, &g.wanted, &g.recipe);
+	size_t made = g.plan.n, unseen = 0;
+	for (size_t i = 0; i < made; i++) {
+		struct aws_step *s = &g.plan.steps[i];
+		g.found.iam[s->role].policy = "";
+		s->made = s->done = s->role == AWS_WORKER;
+		if (s->kind == AWS_START_WORKER)
+			snprintf(s->instance.id, sizeof s->instance.id, "i-%u", s->instance.index);
+		unseen += !aws_step_is_seen(s, &g.found);
+	}
+	/* bucket; role, policy, profile, role within; group; rule; instances */
+	assert_int_equal(unseen, 1 + 4 + 1 + 1 + 2);
+	rig_add(&g, AWS_WORKER, 1, "worker", AWS_PENDING);
+	struct aws_plan undo;
+	aws_plan_init(&undo);
+	aws_plan_end_unseen(&undo, &g.found, &g.plan);
+	assert_int_equal(undo.n, 1);
+	assert_int_equal(undo.steps[0].kind, AWS_TERMINATE);
+	assert_string_equal(undo.steps[0].instance.id, "i-2");
+	aws_plan_finish(&undo);
+	aws_plan_finish(&g.plan);
+	aws_found_finish(&g.found);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_plan_heals_and_replaces),
 		cmocka_unit_test(test_plan_ends_the_surplus),
 		cmocka_unit_test(test_plan_of_undoing_spares_what_was_there),
+		cmocka_unit_test(test_plan_of_undoing_ends_what_is_not_seen),
 	};
 	return cmocka_run_group_tests_name("aws", tests, NULL, NULL);
 }
