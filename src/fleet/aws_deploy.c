@@ -195,6 +195,12 @@ static bool is_unsure(const struct aws_plan *plan)
 	return false;
 }
 
+static int fail_interrupted(struct aws_deploy *d)
+{
+	snprintf(d->why, sizeof d->why, "interrupted");
+	return -1;
+}
+
 static size_t count_unseen(const struct aws_deploy *d, const struct aws_plan *made)
 {
 	size_t unseen = 0;
@@ -212,16 +218,15 @@ static int look_for(struct aws_deploy *d, const struct aws_plan *made)
 		if (!unseen || looks == LOOKS_MAX)
 			return 0;
 		aws_tell(d, AWS_NEWS_WAIT, "%zu of the things that were made are not seen yet", unseen);
-		if (!aws_pause(d->aws, SETTLE_US)) {
-			snprintf(d->why, sizeof d->why, "interrupted");
-			break;
-		}
+		if (!aws_pause(d->aws, SETTLE_US))
+			return fail_interrupted(d);
 	}
 	return -1;
 }
 
 /* Removes what is there and is not among `kept`, over and over until nothing is. What `made` (NULL: nothing)
- * has made goes even if it is not seen at first; what it is unsure of may yet come up. */
+ * has made goes even if it is not seen at first; what it is unsure of may yet come up, and what is gone may
+ * be shown for some seconds. */
 static int remove_but(struct aws_deploy *d, const struct aws_found *kept, const struct aws_plan *made)
 {
 	bool unsure = made && is_unsure(made);
@@ -243,8 +248,8 @@ static int remove_but(struct aws_deploy *d, const struct aws_found *kept, const 
 		quiet = n ? 0 : quiet + 1;
 		if (quiet > (unsure ? SETTLES : 0))
 			return 0;
-		if (unsure && !aws_pause(d->aws, SETTLE_US))
-			break;
+		if ((unsure || round) && !aws_pause(d->aws, SETTLE_US))
+			return fail_interrupted(d);
 	}
 	snprintf(d->why, sizeof d->why, "something is still there");
 	return -1;

@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -326,6 +327,26 @@ def test_what_is_not_seen_at_first_is_undone(life):
     assert up.returncode == 1 and re.search("VcpuLimitExceeded: .*removed again\n$", up.stderr), up.stderr
     assert not one.operator.cluster.leftovers()
     assert {name for name, _ in hidden} == set(UNSEEN)
+
+
+def test_what_is_gone_may_be_shown_for_some_seconds(life):
+    """IAM goes on showing roles for a while after it has said that they are deleted."""
+    answers, since = {}, []
+
+    def on_call(call, forward):
+        role = call.form.get("RoleName")
+        if call.name == "DeleteRole" and not since:
+            since.append(time.monotonic())
+        if call.name == "GetRole" and since and time.monotonic() < since[0] + 5:
+            return answers[role]
+        answer = forward()
+        if call.name == "GetRole" and answer[0] == 200:
+            answers[role] = answer
+        return answer
+    one = life("ghosts", on_call)
+    assert one.up().returncode == 0
+    down = one.down()
+    assert down.returncode == 0 and not one.operator.cluster.leftovers(), down.stderr
 
 
 NO_PROFILE = "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
