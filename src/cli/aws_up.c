@@ -99,6 +99,11 @@ static void listen_again(void *user)
 	interrupt_watch();
 }
 
+static void on_silence(void *user, const char *text)
+{
+	tell(user, AWS_NEWS_NOTE, text);
+}
+
 /* For a command that changes what there is: Ctrl-C is watched, and t tells what is done. */
 static bool open_watched(const struct command *cmd, const struct config *config, struct aws *aws,
 	struct aws_deploy *d, struct teller *t)
@@ -108,6 +113,8 @@ static bool open_watched(const struct command *cmd, const struct config *config,
 	d->tell = tell;
 	d->user = t;
 	aws->interrupted = interrupted;
+	aws->on_silence = on_silence;
+	aws->user = t;
 	interrupt_watch();
 	return true;
 }

@@ -25,11 +25,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum aws_service { AWS_EC2, AWS_ECR, AWS_IAM, AWS_S3, AWS_SSM, AWS_STS };
+enum aws_service { AWS_EC2, AWS_ECR, AWS_IAM, AWS_S3, AWS_SSM, AWS_STS, AWS_SERVICES };
 
 enum {
 	AWS_PARALLEL = 12, /* calls under way at once */
 	AWS_ATTEMPTS = 10,
+	AWS_RESOLVES = 3,          /* of a host that has never answered and is not known */
 	AWS_PASSING_S = 300,       /* for which a code that passes by itself is waited out */
 	AWS_ANSWER_MAX = 32 << 20, /* bytes of an answer */
 	AWS_CODE = 80,
@@ -41,9 +42,11 @@ struct aws {
 	struct rand rand;
 	bool (*interrupted)(void *user); /* NULL: never. Once it is true no call is begun … */
 	bool impatient;                  /* … and those under way are given up */
-	void *user;                      /* of interrupted */
-	unsigned attempts;               /* AWS_ATTEMPTS: of a call that is throttled or not answered */
-	char why[AWS_WHY];               /* what failed, one line */
+	void (*on_silence)(void *user, const char *text); /* NULL. Told once in aws_run who does not answer */
+	void *user;                                       /* of both functions */
+	unsigned attempts;           /* AWS_ATTEMPTS: of a call that is throttled or not answered */
+	bool answered[AWS_SERVICES]; /* at least once */
+	char why[AWS_WHY];           /* what failed, one line */
 };
 
 struct aws_call {
@@ -64,7 +67,8 @@ struct aws_call {
 	const char *passing;  /* static: codes that pass by themselves; NULL */
 
 	bool ok;
-	bool unsure;           /* it may have taken effect although it is not ok */
+	bool unsure; /* it may have taken effect although it is not ok */
+	unsigned attempts;
 	int status;            /* of the last answer; 0: none */
 	char code[AWS_CODE];   /* of the error, also of one that is `settled`; "" without one */
 	char message[AWS_WHY]; /* of the error */

@@ -9,7 +9,7 @@
 	"RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled " \
 	"RequestThrottledException TooManyRequestsException SlowDown EC2ThrottledException "       \
 	"BandwidthLimitExceeded "                                                                  \
-	"PriorRequestNotComplete"
+	"PriorRequestNotComplete ConcurrentModification EntityTemporarilyUnmodifiable"
 #define TROUBLE                                                                                             \
 	"InternalError InternalFailure InternalServerError ServiceUnavailable ServiceUnavailableException " \
 	"Unavailable RequestTimeout RequestTimeoutException ServiceFailure OperationAborted"
@@ -119,16 +119,21 @@ enum aws_verdict aws_judge(struct aws_call *c, const char *problem)
 
 static const struct advice {
 	const char *codes, *text;
+	bool credentials; /* it helps to know where they come from */
 } advices[] = {
 	{ "SignatureDoesNotMatch InvalidClientTokenId AuthFailure InvalidAccessKeyId "
 	  "UnrecognizedClientException "
 	  "IncompleteSignature",
-		"the key or the secret is not right" },
-	{ "ExpiredToken ExpiredTokenException RequestExpired InvalidToken TokenRefreshRequired",
-		"the session has ended: get new credentials" },
-	{ "RequestTimeTooSkewed", "this machine's clock is wrong" },
+		"the key or the secret is not right, or this machine's clock is wrong, "
+		"or the region is not enabled for the account",
+		true },
+	{ "ExpiredToken ExpiredTokenException InvalidToken TokenRefreshRequired",
+		"the session has ended: get new credentials", true },
+	{ "RequestExpired", "the session has ended: get new credentials; or this machine's clock is wrong",
+		true },
+	{ "RequestTimeTooSkewed", "this machine's clock is wrong", false },
 	{ "AccessDenied AccessDeniedException UnauthorizedOperation Status403",
-		"these credentials may not do that; docs/aws.md has the policy that is needed" },
+		"these credentials may not do that; docs/aws.md has the policy that is needed", true },
 	{ "InvalidAMIID.NotFound InvalidAMIID.Malformed InvalidAMIID.Unavailable",
 		"--ami names an image of this region, ami-…" },
 	{ "InvalidKeyPair.NotFound", "--key names a key pair of this region" },
@@ -144,27 +149,41 @@ static const struct advice {
 		"the bucket is in another region" },
 };
 
-static bool is_about_credentials(const struct aws_call *c)
+static const struct advice *find_advice(const char *code)
 {
-	return aws_code_is(c->code, advices[0].codes) || aws_code_is(c->code, advices[1].codes) ||
-		aws_code_is(c->code, advices[3].codes);
+	for (size_t i = 0; i < ARRAY_LEN(advices); i++) {
+		if (aws_code_is(code, advices[i].codes))
+			return &advices[i];
+	}
+	return NULL;
+}
+
+/* What is not answered: the region is a part of the host's name. */
+static void advise_silence(const struct aws *a, const struct aws_call *c, char advice[AWS_WHY])
+{
+	char url[AWS_URL], ignored[AWS_WHY];
+	if (!aws_endpoint(c->service, a->credentials.region, url, ignored))
+		return;
+	snprintf(advice, AWS_WHY, " (tried %u time%s); is the region right, and is %s within reach?",
+		c->attempts, c->attempts == 1 ? "" : "s", url);
 }
 
 void aws_explain(const struct aws *a, const struct aws_call *c, char why[AWS_WHY])
 {
-	const char *advice = NULL;
-	char message[280], origin[200] = "";
-	for (size_t i = 0; i < ARRAY_LEN(advices) && !advice; i++) {
-		if (aws_code_is(c->code, advices[i].codes))
-			advice = advices[i].text;
-	}
+	const struct advice *known = find_advice(c->code);
+	char message[280], advice[AWS_WHY] = "";
 	str_copy(message, sizeof message, str_trim(str_of(c->message)));
 	for (char *p = message; *p; p++) { /* one line, no terminal escapes */
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = ' ';
 	}
-	if (is_about_credentials(c))
-		snprintf(origin, sizeof origin, " (credentials of %s)", a->credentials.origin);
-	snprintf(why, AWS_WHY, "%s %s: %s: %s%s%s%s", aws_service_name(c->service), c->what, c->code, message,
-		origin, advice ? "; " : "", advice ? advice : "");
+	if (known && known->credentials)
+		snprintf(advice, sizeof advice, " (credentials of %s); %s", a->credentials.origin,
+			known->text);
+	else if (known)
+		snprintf(advice, sizeof advice, "; %s", known->text);
+	else if (!strcmp(c->code, "NoAnswer"))
+		advise_silence(a, c, advice);
+	snprintf(why, AWS_WHY, "%s %s: %s: %s%s", aws_service_name(c->service), c->what, c->code, message,
+		advice);
 }

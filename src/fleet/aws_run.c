@@ -271,19 +271,28 @@ static void wait_again(struct aws *a, struct flight *f, uint64_t us)
 		f->state = DONE;
 }
 
+/* A host that nobody knows is one of a wrong region, unless it has answered before. */
+static unsigned most_attempts(const struct aws *a, const struct flight *f, CURLcode result)
+{
+	bool unknown = result == CURLE_COULDNT_RESOLVE_HOST && !a->answered[f->call->service];
+	return unknown && a->attempts > AWS_RESOLVES ? AWS_RESOLVES : a->attempts;
+}
+
 static void end_attempt(struct aws *a, struct flight *f, CURLcode result)
 {
 	long status = 0;
 	bool sent = result == CURLE_OK;
 	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
 	f->call->status = (int)status;
+	f->call->attempts = f->attempts;
+	a->answered[f->call->service] |= sent;
 	drop_request(a, f);
 	f->state = DONE;
 	switch (aws_judge(f->call, sent ? NULL : curl_easy_strerror(result))) {
 	case AWS_OK:
 		break;
 	case AWS_AGAIN:
-		if (f->attempts < a->attempts)
+		if (f->attempts < most_attempts(a, f, result))
 			wait_again(a, f, pause_us(a, f->attempts, AGAIN_MS * MS, AGAIN_MAX_S * S));
 		break;
 	case AWS_LATER:
@@ -306,6 +315,7 @@ struct sky {
 	struct flight *flights; /* owned */
 	size_t n, running, done;
 	uint64_t next_us; /* when the next one that waits begins */
+	bool told;        /* that something does not answer */
 };
 
 static void survey(struct sky *s)
@@ -352,6 +362,22 @@ static void take_answers(struct aws *a)
 	}
 }
 
+static void tell_silence(struct aws *a, struct sky *s)
+{
+	char url[AWS_URL], text[AWS_WHY];
+	for (size_t i = 0; i < s->n && a->on_silence && !s->told; i++) {
+		const struct flight *f = &s->flights[i];
+		if (f->state != WAITING || strcmp(f->call->code, "NoAnswer") != 0)
+			continue;
+		s->told = true;
+		if (!aws_endpoint(f->call->service, a->credentials.region, url, text))
+			return;
+		snprintf(text, sizeof text, "%.200s does not answer (%.200s): trying again", url,
+			f->call->message);
+		a->on_silence(a->user, text);
+	}
+}
+
 static int poll_ms(const struct sky *s)
 {
 	uint64_t now = clock_us();
@@ -370,6 +396,7 @@ static void fly(struct aws *a, struct sky *s)
 			return;
 		(void)curl_multi_perform(a->multi, &active);
 		take_answers(a);
+		tell_silence(a, s);
 		survey(s);
 		if (s->done < s->n && (s->running || s->next_us != UINT64_MAX))
 			(void)curl_multi_poll(a->multi, NULL, 0, poll_ms(s), NULL);

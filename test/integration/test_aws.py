@@ -184,7 +184,7 @@ def no_more_than(value):
 
 # What is asked for wrongly: flags, changes of the environment, the exit code, what the line says.
 WRONG = {
-    "secret": ([], {"AWS_SECRET_ACCESS_KEY": "wrong"}, 2, r"the key or the secret is not right"),
+    "secret": ([], {"AWS_SECRET_ACCESS_KEY": "wrong"}, 2, r"the key or the secret is not right.*clock.*region"),
     "key": ([], {"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN000000000"}, 2, r"\(credentials of the environment"),
     "no credentials": ([], {"AWS_ACCESS_KEY_ID": ""}, 2, r"no AWS credentials: set AWS_ACCESS_KEY_ID"),
     "no such profile": (["--profile", "blue"], {}, 2, r'no keys of the profile "blue"'),
@@ -197,6 +197,8 @@ WRONG = {
     "long bucket": (["--bucket", "b" * 64], {}, 2, r"--bucket: expected up to 63 characters"),
     "name of an image": (["--image", "two words"], {}, 2, r'--image: "two words" is no name of an image'),
     "option for an image": (["--image", "--privileged"], {}, 2, r'--image: "--privileged" is no name of an image'),
+    "no such host": ([], {"AWS_ENDPOINT_URL_EC2": "http://ec2.eu-nowhere.invalid"}, 2,
+                     r"resolve host name \(tried 3 times\); is the region right, and is http://ec2\.eu-nowhere\.invalid within"),
     "endpoint": ([], {"AWS_ENDPOINT_URL": "localhost"}, 2, r"AWS_ENDPOINT_URL: expected a URL"),
     "image": (["--ami", "ami-00000000000000000"], {}, 2, r"ami-00000000000000000.*--ami"),
     "subnet": (["--subnet", "subnet-1"], {}, 2, r"--subnet names a subnet"),
@@ -256,6 +258,15 @@ def test_a_session_that_has_ended_is_said(proxy, operator):
         call.service, "RequestExpired" if call.service == "ec2" else "ExpiredToken", "The security token is expired", 400)
     result = one.up()
     assert result.returncode == 2 and "the session has ended: get new credentials" in one_line(result.stderr)
+
+
+def test_who_does_not_answer_is_told_once(proxy, operator):
+    """Several calls at once are not answered, twice each, in both rounds of a look."""
+    one = operator("silent")
+    proxy.on_call = lambda call, forward: None if call.number <= 2 and call.name.startswith("Get") else forward()
+    result = one.down()
+    assert "nothing is left" in result.stdout, result.stderr
+    assert result.stdout.count(f"{proxy.endpoint} does not answer") == result.stdout.count("trying again") == 2
 
 
 def test_an_action_that_is_denied_is_said_and_undone(cloud, operator):

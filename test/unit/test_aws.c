@@ -60,6 +60,10 @@ static const struct judged {
 		AWS_AGAIN, "RequestLimitExceeded" },
 	{ 400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>", AWS_AGAIN,
 		"Throttling" },
+	{ 409, "<ErrorResponse><Error><Code>ConcurrentModification</Code></Error></ErrorResponse>", AWS_AGAIN,
+		"ConcurrentModification" },
+	{ 409, "<ErrorResponse><Error><Code>EntityTemporarilyUnmodifiable</Code></Error></ErrorResponse>",
+		AWS_AGAIN, "EntityTemporarilyUnmodifiable" },
 	{ 500, "", AWS_AGAIN, "Status500" },
 	{ 400, "<Response><Errors><Error><Code>InvalidGroup.NotFound</Code></Error></Errors></Response>",
 		AWS_LATER, "InvalidGroup.NotFound" },
@@ -99,6 +103,26 @@ static void test_a_lost_answer_is_unsure(void **state)
 	assert_int_equal(aws_judge(&c, "Timeout was reached"), AWS_AGAIN);
 	assert_true(c.unsure && !c.ok);
 	aws_call_finish(&c);
+}
+
+static void test_advice(void **state)
+{
+	static const char *const said[][2] = { { "RequestExpired", "clock is wrong" },
+		{ "AuthFailure", "clock is wrong, or the region is not enabled" },
+		{ "ExpiredToken", "(credentials of the test); the session has ended" },
+		{ "InvalidKeyPair.NotFound", "--key" },
+		{ "NoAnswer", "(tried 1 time); is the region right, and is https://ec2.eu-nowhere" } };
+	unsetenv("AWS_ENDPOINT_URL");
+	unsetenv("AWS_ENDPOINT_URL_EC2");
+	struct aws a = { .credentials = { .region = "eu-nowhere-1", .origin = "the test" } };
+	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+		struct aws_call c = { .service = AWS_EC2, .what = "RunInstances", .attempts = 1 };
+		char why[AWS_WHY];
+		str_copy(c.code, sizeof c.code, str_of(said[i][0]));
+		aws_explain(&a, &c, why);
+		assert_non_null(strstr(why, said[i][1]));
+		assert_null(strchr(why, '\n'));
+	}
 }
 
 static void test_forms(void **state)
@@ -354,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_xml_that_is_none),
 		cmocka_unit_test(test_what_answers_mean),
 		cmocka_unit_test(test_a_lost_answer_is_unsure),
+		cmocka_unit_test(test_advice),
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_private_registries),
