@@ -194,6 +194,11 @@ static bool call_s3_step(struct aws_call *c, const struct aws_site *site, const 
 
 /* ---- EC2: groups and rules ---- */
 
+/* How EC2 says that there is no such group (yet, any more): each of its calls has words of its own. */
+#define NO_GROUP                                                                 \
+	"InvalidGroup.NotFound InvalidGroupId.NotFound InvalidGroupID.NotFound " \
+	"InvalidSecurityGroupID.NotFound InvalidSecurityGroupId.NotFound"
+
 static void call_make_group(struct aws_call *c, const struct aws_site *site, const struct aws_step *s)
 {
 	char name[AWS_NAME];
@@ -223,7 +228,7 @@ static void call_make_rule(struct aws_call *c, const struct aws_site *site, cons
 		aws_call_add(c, "IpPermissions.1.IpRanges.1.CidrIp", "%s", rule->source);
 	tag_resource(c, site, 1, "security-group-rule", s);
 	c->settled = "InvalidPermission.Duplicate";
-	c->passing = "InvalidGroup.NotFound InvalidGroupId.NotFound";
+	c->passing = NO_GROUP;
 }
 
 static void call_revoke(struct aws_call *c, const struct aws_site *site, const struct aws_step *s)
@@ -231,28 +236,30 @@ static void call_revoke(struct aws_call *c, const struct aws_site *site, const s
 	aws_call_query(c, AWS_EC2, "RevokeSecurityGroupIngress");
 	aws_call_add(c, "GroupId", "%s", site->found->groups[s->rule.to].id);
 	aws_call_add(c, "SecurityGroupRuleId.1", "%s", s->rule.id);
-	c->settled = "InvalidSecurityGroupRuleId.NotFound InvalidPermission.NotFound InvalidGroup.NotFound";
+	c->settled = "InvalidSecurityGroupRuleId.NotFound InvalidPermission.NotFound " NO_GROUP;
 }
 
 static void call_remove_group(struct aws_call *c, const struct aws_site *site, const struct aws_step *s)
 {
 	aws_call_query(c, AWS_EC2, "DeleteSecurityGroup");
 	aws_call_add(c, "GroupId", "%s", site->found->groups[s->role].id);
-	c->settled = "InvalidGroup.NotFound InvalidGroupId.NotFound";
+	c->settled = NO_GROUP;
 	c->passing = "DependencyViolation InvalidGroup.InUse"; /* until the last instance has let go of it */
 }
 
 /* ---- EC2: instances ---- */
 
 /* The same for the same instance, however often it is asked for and whoever asks; the group's id makes it
- * another one after `down`. */
+ * another one after `down`, and the seed, which is in the orchestrator's script, with other workers: EC2
+ * refuses a token that it knows from another request, and knows it longer than it shows what has ended. */
 static void client_token(const struct aws_site *site, const struct aws_step *s, char token[65])
 {
 	const struct aws_instance *i = &s->instance;
-	char text[512];
-	int n = snprintf(text, sizeof text, "%s/%s/%s/%u/%u/%s/%s/%s/%s", site->region, site->cluster,
+	char text[512], seed[65];
+	digest_bytes(str_of(site->seed), seed);
+	int n = snprintf(text, sizeof text, "%s/%s/%s/%u/%u/%s/%s/%s/%s/%s", site->region, site->cluster,
 		aws_role_name(s->role), i->index, i->generation, i->spec, site->found->groups[s->role].id,
-		site->ami, site->subnet);
+		site->ami, site->subnet, seed);
 	CHECK(n < (int)sizeof text);
 	digest_bytes((struct str){ text, (size_t)n }, token);
 }
@@ -308,7 +315,7 @@ static bool call_start(struct aws_call *c, const struct aws_site *site, const st
 	tag_resource(c, site, 1, "instance", s);
 	tag_resource(c, site, 2, "volume", s);
 	c->settled = "IdempotentInstanceTerminated";
-	c->passing = "InvalidGroup.NotFound InvalidIamInstanceProfileName.NotFound";
+	c->passing = "InvalidIamInstanceProfileName.NotFound " NO_GROUP;
 	return add_user_data(c, site, s);
 }
 

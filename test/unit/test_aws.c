@@ -371,6 +371,71 @@ static void test_plan_of_undoing_ends_what_is_not_seen(void **state)
 	aws_found_finish(&g.found);
 }
 
+/* ---- steps ---- */
+
+static struct aws_site rig_site(struct rig *g)
+{
+	static char script[] = "#!/bin/sh";
+	g->recipe.user_data[AWS_WORKER] = g->recipe.user_data[AWS_ORCHESTRATOR] = script;
+	g->wanted.config = "";
+	g->wanted.image = g->wanted.options = g->wanted.arguments = g->wanted.orchestrator = "";
+	return (struct aws_site){ .cluster = "blue",
+		.region = "eu-nowhere-1",
+		.wanted = &g->wanted,
+		.recipe = &g->recipe,
+		.found = &g->found,
+		.seed = "" };
+}
+
+static void test_no_such_group(void **state)
+{
+	static const char *const codes[] = { "InvalidGroup.NotFound", "InvalidGroupId.NotFound",
+		"InvalidSecurityGroupID.NotFound" };
+	static const struct {
+		enum aws_step_kind kind;
+		bool passes;
+	} steps[] = { { AWS_MAKE_RULE, true }, { AWS_START_WORKER, true }, { AWS_REVOKE_RULE, false },
+		{ AWS_REMOVE_GROUP, false } };
+	struct rig g;
+	rig_init(&g);
+	struct aws_site site = rig_site(&g);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct aws_step s = { .kind = steps[i].kind };
+		struct aws_call c;
+		assert_true(aws_step_call(&site, &s, &c));
+		for (size_t k = 0; k < ARRAY_LEN(codes); k++)
+			assert_true(aws_code_is(codes[k], steps[i].passes ? c.passing : c.settled));
+		aws_call_finish(&c);
+	}
+	aws_found_finish(&g.found);
+}
+
+static void copy_token(const struct aws_site *site, char token[65])
+{
+	struct aws_step s = { .kind = AWS_START_ORCHESTRATOR, .role = AWS_ORCHESTRATOR };
+	struct aws_call c;
+	assert_true(aws_step_call(site, &s, &c));
+	assert_true(aws_call_seal(&c));
+	snprintf(token, 65, "%s", strstr(c.body, "ClientToken=") + strlen("ClientToken="));
+	aws_call_finish(&c);
+}
+
+static void test_another_script_has_another_token(void **state)
+{
+	struct rig g;
+	char first[65], same[65], other[65];
+	rig_init(&g);
+	struct aws_site site = rig_site(&g);
+	site.seed = "1 aa-1 10.0.0.1\n";
+	copy_token(&site, first);
+	copy_token(&site, same);
+	site.seed = "1 aa-1 10.0.0.2\n";
+	copy_token(&site, other);
+	assert_string_equal(first, same);
+	assert_string_not_equal(first, other);
+	aws_found_finish(&g.found);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +454,8 @@ int main(void)
 		cmocka_unit_test(test_plan_ends_the_surplus),
 		cmocka_unit_test(test_plan_of_undoing_spares_what_was_there),
 		cmocka_unit_test(test_plan_of_undoing_ends_what_is_not_seen),
+		cmocka_unit_test(test_no_such_group),
+		cmocka_unit_test(test_another_script_has_another_token),
 	};
 	return cmocka_run_group_tests_name("aws", tests, NULL, NULL);
 }
