@@ -1,8 +1,9 @@
 /* aws_cluster: a fleet on EC2: what it shall be made of, what there is of it, and how both are named.
  *
- * Everything carries the tag berth:cluster=NAME from the call that makes it, and is found by it; roles and
- * profiles, which IAM does not find by tag, have a name that follows from the cluster's and the region's, and
- * are checked for the tag. So nothing depends on a file of this machine.
+ * Everything carries the tag berth:cluster=NAME from the call that makes it (the bucket: from the one after
+ * it), and is found by it; roles, profiles and the bucket, which are not found by tag, have a name that
+ * follows from the cluster's and the region's, and are checked for the tag. So nothing depends on a file of
+ * this machine.
  *
  * Instances carry berth:role, berth:index (a worker's number), berth:generation (which rises with each run
  * that starts instances) and berth:spec (a digest of what they were made from); berth:state=draining takes a

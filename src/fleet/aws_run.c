@@ -161,7 +161,7 @@ static void set_body(struct flight *f)
 		curl_easy_setopt(f->easy, CURLOPT_READFUNCTION, on_send);
 		curl_easy_setopt(f->easy, CURLOPT_READDATA, f);
 		curl_easy_setopt(f->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)c->file_bytes);
-	} else if (c->body_bytes || !strcmp(c->method, "POST")) {
+	} else if (c->type) { /* S3 wants to be told the length of nothing, too */
 		curl_easy_setopt(f->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_bytes);
 		curl_easy_setopt(f->easy, CURLOPT_POSTFIELDS, c->body);
 		curl_easy_setopt(f->easy, CURLOPT_CUSTOMREQUEST, c->method);

@@ -40,11 +40,16 @@ static int find_image(struct aws_deploy *d, const char *given)
 	return -1;
 }
 
-/* --subnet; else a default one, in the VPC that the cluster's groups are in. */
+/* The VPC that the cluster's groups are in, "" without any. */
+static const char *vpc_of(const struct aws_found *f)
+{
+	return f->groups[AWS_WORKER].vpc[0] ? f->groups[AWS_WORKER].vpc : f->groups[AWS_ORCHESTRATOR].vpc;
+}
+
+/* --subnet; else a default one, in the VPC of the groups. */
 static void ask_for_subnet(struct aws_call *c, const struct aws_found *f, const char *given)
 {
-	const char *vpc =
-		f->groups[AWS_WORKER].vpc[0] ? f->groups[AWS_WORKER].vpc : f->groups[AWS_ORCHESTRATOR].vpc;
+	const char *vpc = vpc_of(f);
 	aws_call_query(c, AWS_EC2, "DescribeSubnets");
 	if (given) {
 		aws_call_add(c, "SubnetId.1", "%s", given);
@@ -70,6 +75,22 @@ static void take_subnet(struct aws_deploy *d, const struct xml *root)
 		str_copy(d->site.subnet, AWS_ID, str_of(xml_text(s, "subnetId")));
 		str_copy(d->site.vpc, AWS_ID, str_of(xml_text(s, "vpcId")));
 	}
+}
+
+static int check_subnet(struct aws_deploy *d)
+{
+	const char *vpc = vpc_of(&d->found);
+	if (!d->site.subnet[0])
+		snprintf(d->why, sizeof d->why,
+			"there is no default subnet in %s: --subnet names one, subnet-…", d->site.region);
+	else if (*vpc && strcmp(d->site.vpc, vpc) != 0)
+		snprintf(d->why, sizeof d->why,
+			"the subnet %s is in %s, and this fleet's security groups are in %s: --subnet names "
+			"one there; to move, take the fleet down first",
+			d->site.subnet, d->site.vpc, vpc);
+	else
+		return 0;
+	return -1;
 }
 
 static void ask_for_image(struct aws_call *c, const char *ami)
@@ -112,12 +133,7 @@ int aws_choose_site(struct aws_deploy *d, const struct aws_wanted *w)
 		r = check_image(d, image.root);
 	if (r == 0) {
 		take_subnet(d, subnet.root);
-		if (!d->site.subnet[0]) {
-			snprintf(d->why, sizeof d->why,
-				"there is no default subnet in %s: --subnet names one, subnet-…",
-				d->site.region);
-			r = -1;
-		}
+		r = check_subnet(d);
 	}
 	aws_call_finish(&subnet);
 	aws_call_finish(&image);

@@ -143,7 +143,7 @@ static void call_make_bucket(struct aws_call *c, const struct aws_site *site, co
 		"<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
 		"<LocationConstraint>%s</LocationConstraint></CreateBucketConfiguration>",
 		site->region);
-	aws_call_s3(c, "CreateBucket", "PUT", path, first ? NULL : body);
+	aws_call_s3(c, "CreateBucket", "PUT", path, first ? "" : body);
 	c->settled = "BucketAlreadyOwnedByYou";
 }
 

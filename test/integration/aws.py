@@ -70,11 +70,11 @@ class Cloud:
             connection.request("POST", f"/moto-api/{what}", value, {"Content-Type": "text/plain"})
             assert connection.getresponse().status == 200
 
-    def call(self, service, call, **arguments):
+    def call(self, service, call, region=REGION, **arguments):
         """One call of boto3, at moto itself."""
         with self._lock:
             print(json.dumps({"service": service, "call": call, "arguments": arguments, "keys": self.keys,
-                              "region": REGION}), file=self._moto.stdin, flush=True)
+                              "region": region}), file=self._moto.stdin, flush=True)
             answer = json.loads(self._moto.stdout.readline())
         if "error" in answer:
             raise LookupError(answer["error"])
@@ -96,13 +96,17 @@ class Cloud:
 class Cluster:
     """What there is in the cloud of one fleet, as boto3 tells."""
 
-    def __init__(self, cloud, name):
+    def __init__(self, cloud, name, region=REGION):
         self.cloud = cloud
         self.name = name
+        self.region = region
         self.filter = [{"Name": "tag:berth:cluster", "Values": [name]}]
 
+    def _call(self, service, call, **arguments):
+        return self.cloud.call(service, call, region=self.region, **arguments)
+
     def instances(self, live=True):
-        found = self.cloud.call("ec2", "describe_instances", Filters=self.filter)
+        found = self._call("ec2", "describe_instances", Filters=self.filter)
         every = [i for r in found["Reservations"] for i in r["Instances"]]
         return [i for i in every if not live or i["State"]["Name"] in ("pending", "running")]
 
@@ -114,24 +118,24 @@ class Cluster:
 
     def groups(self):
         return {g["GroupName"]: g for g in
-                self.cloud.call("ec2", "describe_security_groups", Filters=self.filter)["SecurityGroups"]}
+                self._call("ec2", "describe_security_groups", Filters=self.filter)["SecurityGroups"]}
 
     def roles(self):
-        return sorted(r["RoleName"] for r in self.cloud.call("iam", "list_roles")["Roles"]
-                      if r["RoleName"].startswith(f"berth-{self.name}-{REGION}"))
+        return sorted(r["RoleName"] for r in self._call("iam", "list_roles")["Roles"]
+                      if r["RoleName"].startswith(f"berth-{self.name}-{self.region}"))
 
     def profiles(self):
-        return sorted(p["InstanceProfileName"] for p in self.cloud.call("iam", "list_instance_profiles")["InstanceProfiles"]
-                      if p["InstanceProfileName"].startswith(f"berth-{self.name}-{REGION}"))
+        return sorted(p["InstanceProfileName"] for p in self._call("iam", "list_instance_profiles")["InstanceProfiles"]
+                      if p["InstanceProfileName"].startswith(f"berth-{self.name}-{self.region}"))
 
     def buckets(self):
-        return [b["Name"] for b in self.cloud.call("s3", "list_buckets")["Buckets"] if b["Name"].startswith(f"berth-{self.name}-")]
+        return [b["Name"] for b in self._call("s3", "list_buckets")["Buckets"] if b["Name"].startswith(f"berth-{self.name}-")]
 
     def objects(self, bucket):
-        return [o["Key"] for o in self.cloud.call("s3", "list_objects_v2", Bucket=bucket).get("Contents", [])]
+        return [o["Key"] for o in self._call("s3", "list_objects_v2", Bucket=bucket).get("Contents", [])]
 
     def user_data(self, instance):
-        attribute = self.cloud.call("ec2", "describe_instance_attribute", InstanceId=instance["InstanceId"],
+        attribute = self._call("ec2", "describe_instance_attribute", InstanceId=instance["InstanceId"],
                                     Attribute="userData")
         return base64.b64decode(attribute["UserData"]["Value"]).decode()
 
@@ -174,7 +178,8 @@ class Call:
 
 class Proxy:
     """Passes calls on to moto. on_call(call, forward) decides what a call is answered with: it returns (status, body), or
-    None for no answer at all; forward() makes the call. RunInstances with a token that is known is answered as before."""
+    None for no answer at all; forward() makes the call. RunInstances with a token that is known is answered as before,
+    and what S3 is sent has to say its length."""
 
     def __init__(self, cloud, namespace=None):
         self.cloud = cloud
@@ -249,9 +254,13 @@ class Proxy:
             return answer
 
     def _handle(self, handler):
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        length = handler.headers.get("Content-Length")
+        body = handler.rfile.read(int(length or 0))
         call = self._note(handler, body)
-        answer = self.on_call(call, lambda: self._forward(handler, body, call))
+        if handler.command == "PUT" and length is None:
+            answer = error(call.service, "MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
+        else:
+            answer = self.on_call(call, lambda: self._forward(handler, body, call))
         if answer is None:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
@@ -379,13 +388,14 @@ def take_terminal(fd):
 class Operator:
     """Somebody who runs berth against a cloud, through a proxy of their own. image: of the containers, None: Berth's own."""
 
-    def __init__(self, cloud, name, directory, environment, endpoint, keys=None, image="example.org/own"):
-        self.cluster = Cluster(cloud, name)
+    def __init__(self, cloud, name, directory, environment, endpoint, keys=None, image="example.org/own",
+                 region=REGION):
+        self.cluster = Cluster(cloud, name, region)
         self.directory = pathlib.Path(directory)
         keys = keys or cloud.keys
         self.environment = {
             **environment, "HOME": str(directory), "XDG_STATE_HOME": str(self.directory / "state"),
-            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": region, "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ACCESS_KEY_ID": keys["id"], "AWS_SECRET_ACCESS_KEY": keys["secret"], "AWS_SESSION_TOKEN": "",
             "AWS_PROFILE": "", "AWS_CONFIG_FILE": "", "AWS_SHARED_CREDENTIALS_FILE": ""}
         self.common = ["--on", "aws", "--name", name]

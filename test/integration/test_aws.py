@@ -177,6 +177,29 @@ def test_another_specification_replaces_instances_and_adds_before_it_ends(cloud,
     assert green.down().returncode == 0 and not green.cluster.leftovers()
 
 
+def test_the_first_region_is_not_named_to_s3(operator):
+    """A bucket in us-east-1 is asked for without a body."""
+    one = operator("virginia", region="us-east-1")
+    made = one.up("--workers", 1)
+    assert made.returncode == 0, made.stderr
+    (bucket,) = one.cluster.buckets()
+    assert len(one.cluster.objects(bucket)) == 1 and len(one.cluster.workers()) == 1
+    assert one.down().returncode == 0 and not one.cluster.leftovers()
+
+
+def test_a_subnet_elsewhere_than_the_fleet_is_refused(cloud, proxy, operator):
+    vpc = cloud.call("ec2", "create_vpc", CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = cloud.call("ec2", "create_subnet", VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    one = operator("settled")
+    assert one.up("--workers", 1).returncode == 0
+    proxy.forget()
+    result = one.up("--workers", 2, "--subnet", subnet)
+    assert result.returncode == 2 and not proxy.changes
+    assert re.search(rf"the subnet {subnet} is in {vpc}, and this fleet's security groups are in vpc-\w+: --subnet",
+                     one_line(result.stderr))
+    assert one.down().returncode == 0 and not one.cluster.leftovers()
+
+
 def no_more_than(value):
     """A configuration with a text of so many bytes, which the script carries."""
     return "pools: [{name: p, match: {path_prefix: /" + "x" * value + "}}]\n"
