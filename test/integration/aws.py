@@ -163,7 +163,7 @@ def error(service, code, message, status):
 
 
 class Call:
-    """One call that has come by. number: counted from 1 among those of its name."""
+    """One call that has come by. number: counted from 1 among those of its name. form: its arguments, of S3 the query."""
 
     def __init__(self, service, name, number, form):
         self.service, self.name, self.number, self.form = service, name, number, form
@@ -226,7 +226,8 @@ class Proxy:
         return self._answered[name]
 
     def _note(self, handler, body):
-        form = dict(urllib.parse.parse_qsl(body.decode("latin-1"))) if handler.path == "/" else {}
+        query = handler.path.partition("?")[2] if handler.path != "/" else body.decode("latin-1")
+        form = dict(urllib.parse.parse_qsl(query))
         name = form.get("Action") or s3_name(handler)
         match = re.search(r"/[0-9]{8}/[^/]+/([a-z0-9]+)/aws4_request", handler.headers.get("Authorization", ""))
         with self._lock:

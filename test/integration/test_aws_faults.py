@@ -383,6 +383,47 @@ def test_what_passes_by_itself_is_waited_out(life):
     assert refused == {name: times for name, (*_, times) in PASSES.items()}
 
 
+def one_by_one(body, thing, end, token):
+    """Answers in place of one, with a thing each; behind all but the last stands the token of the next. thing: what each
+    begins with; token: of a number."""
+    head, *things = body.split(thing)
+    pages = [head + thing + one + end % token(i + 1) for i, one in enumerate(things[:-1])]
+    return pages + [head + thing + things[-1]]
+
+
+def test_answers_come_in_pages(life):
+    """Of one instance and of one object, with tokens that have to be encoded."""
+    whole, asked = {}, collections.Counter()
+
+    def token(i):
+        return b"+/%d=&amp;" % i
+
+    def on_call(call, forward):
+        page = next((call.form[key] for key in ("NextToken", "continuation-token") if key in call.form), None)
+        if page is None:
+            whole[call.name] = forward()
+        status, body = whole.get(call.name, (0, b""))
+        if call.name == "DescribeInstances" and b"<reservationId>" in body:
+            pages = one_by_one(body, b"<item><reservationId>",
+                               b"</reservationSet><nextToken>%s</nextToken></DescribeInstancesResponse>", token)
+        elif call.name == "ListObjectsV2" and b"<Contents>" in body:
+            pages = one_by_one(body, b"<Contents>", b"<NextContinuationToken>%s</NextContinuationToken></ListBucketResult>", token)
+        else:
+            return status, body
+        asked[call.name, page] += 1
+        return status, pages[int(re.fullmatch(r"\+/(\d)=&", page)[1]) if page else 0]
+    one = life("pages", on_call)
+    assert one.up().returncode == 0
+    (bucket,) = one.operator.cluster.buckets()
+    for i in range(2):
+        one.operator.cluster.cloud.call("s3", "put_object", Bucket=bucket, Key=f"berth-pages/{i}", Body="x")
+    one.proxy.forget()
+    asked.clear()
+    assert one.up().returncode == 0 and not one.proxy.changes, one.proxy.changes
+    assert asked == {(name, page): 1 for name in ("DescribeInstances", "ListObjectsV2") for page in (None, "+/1=&", "+/2=&")}
+    assert one.down().returncode == 0 and not one.operator.cluster.leftovers()
+
+
 def test_a_token_of_an_instance_that_has_ended(life):
     """EC2 remembers tokens longer than it tells of the instances."""
     tokens = []
