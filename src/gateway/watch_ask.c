@@ -151,6 +151,39 @@ void watch_key(struct watch *w)
 	watch_store_problem(w, err);
 }
 
+static void on_cancelled(void *owner, const struct store_reply *reply)
+{
+	struct watch *w = owner;
+	struct job *job = jobs_find(&w->reactor->jobs, &w->id);
+	if (job)
+		job_cancel(job); /* its pool has come back meanwhile */
+	on_reply(owner, reply);
+}
+
+/* Unfinished, and not in memory: its pool is not configured, or it is left for the next start. */
+static void cancel_left_alone(struct watch *w)
+{
+	struct reactor *r = w->reactor;
+	w->asking = true;
+	int err = store_cancel(r->jobs.store, &w->id, r->io->wall_us, on_cancelled, w);
+	if (err == 0)
+		return;
+	w->asking = false;
+	watch_store_problem(w, err);
+}
+
+static void got_cancelled(struct watch *w, const struct store_reply *reply)
+{
+	if (reply->err == -EBUSY)
+		cancel_left_alone(w);
+	else if (reply->err == -EALREADY && reply->state != STORE_CANCELLED)
+		watch_ask(w); /* it has ended meanwhile: what is over is forgotten */
+	else if (reply->err && reply->err != -EALREADY)
+		watch_store_problem(w, reply->err);
+	else
+		client_reply_empty(watch_finish(w), 204);
+}
+
 static void on_reply(void *owner, const struct store_reply *reply)
 {
 	struct watch *w = owner;
@@ -190,10 +223,7 @@ static void on_reply(void *owner, const struct store_reply *reply)
 			watch_tell_end(w, reply->records);
 		return;
 	case WATCH_CANCEL:
-		if (reply->err)
-			watch_store_problem(w, reply->err);
-		else
-			client_reply_empty(watch_finish(w), 204);
+		got_cancelled(w, reply);
 		return;
 	case WATCH_LIST:
 		if (reply->err) {
