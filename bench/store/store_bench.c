@@ -296,7 +296,7 @@ static void start(const char *dir)
 	uint64_t before = now_us();
 	open_store(&l, dir, "queued.db");
 	uint64_t opened = now_us();
-	must(store_load(l.store, keep, &k) == 0, "store_load");
+	must(store_load(l.store, STR(""), keep, &k) == 0, "store_load");
 	uint64_t loaded = now_us();
 	getrusage(RUSAGE_SELF, &usage);
 	printf("start with %zu queued: open %.2f s, load %.2f s, together %.2f s (at most 5), %ld MiB at the "

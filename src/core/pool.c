@@ -232,19 +232,25 @@ int pool_join(struct pool *p, struct ticket *t, uint64_t now_us, struct slot **r
 
 int pool_restore(struct pool *p, struct ticket *t, uint64_t number, uint32_t bytes, uint64_t now_us)
 {
-	CHECK(t->state == TICKET_NEW && number >= p->next_number);
+	CHECK(t->state == TICKET_NEW);
 	int r = order_push(&p->queue, &t->entry);
 	if (r < 0)
 		return r;
 	t->pool = p;
 	t->bytes = bytes;
-	t->number = number;
+	pool_skip(p, number ? number - 1 : 0);
+	t->number = p->next_number++;
 	t->admitted_us = now_us;
 	t->unready = true;
 	t->state = TICKET_WAITING;
-	p->next_number = number + 1;
 	p->queue_bytes += bytes;
 	return 0;
+}
+
+void pool_skip(struct pool *p, uint64_t number)
+{
+	if (number >= p->next_number)
+		p->next_number = number + 1;
 }
 
 static void leave_queue(struct ticket *t)

@@ -162,9 +162,12 @@ MUST_USE int pool_join(struct pool *p, struct ticket *t, uint64_t now_us, struct
 /* Gives the reservation back. */
 void pool_forgo(struct ticket *t);
 
-/* A ticket from an earlier life of the process, with the number that it had then; it waits, unready, whatever
- * the limits are. Numbers must come in rising order. */
+/* A ticket from an earlier life of the process: it waits behind all others, unready, whatever the limits are.
+ * It has the number that it had then, or the next one that is above all others'. */
 MUST_USE int pool_restore(struct pool *p, struct ticket *t, uint64_t number, uint32_t bytes, uint64_t now_us);
+
+/* This number, and all below it, are given to no ticket. */
+void pool_skip(struct pool *p, uint64_t number);
 
 /* What pool_admit would say now. */
 enum admission pool_forecast(struct pool *p, uint32_t bytes);

@@ -70,6 +70,10 @@ struct jobs {
 /* Opens the store and takes its unfinished jobs back into their queues. False with one line in `error`. */
 MUST_USE bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t error_size);
 
+/* A pool that has joined takes its jobs of an earlier run back; those that there is no room for keep their
+ * places for the next start. */
+void jobs_adopt(struct jobs *j, const char *pool);
+
 /* Carries out what was called and closes the store. The jobs' exchanges must be there still. */
 void jobs_close(struct jobs *j);
 void jobs_finish(struct jobs *j);

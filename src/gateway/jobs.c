@@ -26,6 +26,7 @@ struct restoring {
 	struct jobs *jobs;
 	uint32_t waiting, interrupted, expired, strangers;
 	bool no_memory;
+	uint32_t left; /* for the next start: jobs_adopt had no memory for them */
 };
 
 /* Over without having been tried once more: until the store has its end, who asks is told to wait for it. */
@@ -89,7 +90,7 @@ static int restore(void *owner, const struct store_record *rec)
 static bool restore_all(struct jobs *j, char *error, size_t error_size)
 {
 	struct restoring r = { .jobs = j };
-	int err = store_load(j->store, restore, &r);
+	int err = store_load(j->store, STR(""), restore, &r);
 	if (r.waiting || r.interrupted || r.expired || r.strangers)
 		log_info("%u jobs of an earlier run wait again, %u were interrupted for good, %u have "
 			 "expired, %u belong "
@@ -100,6 +101,33 @@ static bool restore_all(struct jobs *j, char *error, size_t error_size)
 	snprintf(error, error_size, "store: cannot take its jobs back: %s",
 		r.no_memory ? "more than jobs.max, or out of memory" : strerror(-err));
 	return false;
+}
+
+static int restore_or_leave(void *owner, const struct store_record *rec)
+{
+	struct restoring *r = owner;
+	if (restore(r, rec) == 0)
+		return 0;
+	r->left++;
+	pool_skip(&route_named(r->jobs->reactor, rec->pool)->pool, rec->number);
+	return 0;
+}
+
+void jobs_adopt(struct jobs *j, const char *pool)
+{
+	struct restoring r = { .jobs = j };
+	int err = store_load(j->store, str_of(pool), restore_or_leave, &r);
+	if (r.waiting || r.interrupted || r.expired)
+		log_info("pool %s: %u jobs of an earlier run wait again, %u were interrupted for good, %u "
+			 "have expired",
+			pool, r.waiting, r.interrupted, r.expired);
+	if (r.left)
+		log_error("pool %s: %u jobs of an earlier run are left for the next start: more than "
+			  "jobs.max, or out of memory",
+			pool, r.left);
+	if (err < 0)
+		log_error(
+			"pool %s: its jobs of an earlier run cannot be taken back: %s", pool, strerror(-err));
 }
 
 static void settings_for_store(struct store_settings *to, const struct settings *s)

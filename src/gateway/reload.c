@@ -1,7 +1,8 @@
 /* reload: a running reactor takes over a new configuration.
  *
  * Pools are matched by name, containers by address (members.h). What is in both is kept with its connections
- * and slots; a container whose number of slots has changed leaves and joins again.
+ * and slots; a container whose number of slots has changed leaves and joins again. A pool that had gone and
+ * is named again goes on with its queue and its order numbers: the store has them.
  */
 #include "gateway/backend.h"
 #include "gateway/members.h"
@@ -25,7 +26,7 @@ static const struct pool_settings *find_pool(const struct settings *s, const cha
 static struct route *find_route(const struct reactor *r, const char *name)
 {
 	for (uint32_t i = 0; i < r->n_routes; i++) {
-		if (!r->routes[i]->gone && !strcmp(r->routes[i]->settings->name, name))
+		if (!strcmp(r->routes[i]->settings->name, name))
 			return r->routes[i];
 	}
 	return NULL;
@@ -33,12 +34,21 @@ static struct route *find_route(const struct reactor *r, const char *name)
 
 static bool update_route(struct route *route, const struct pool_settings *ps)
 {
+	route->gone = false;
 	route->settings = ps;
 	route->pool.limits = route_limits(ps);
 	route->retry_budget.percent = ps->retry_percent;
 	route->retry_budget.least = ps->retry_min;
 	members_forgive(route);
 	return discoveries_follow(route);
+}
+
+static bool add_route(struct reactor *r, const struct pool_settings *ps)
+{
+	bool ok = reactor_add_route(r, ps) == 0;
+	if (!r->draining)
+		jobs_adopt(&r->jobs, ps->name);
+	return ok;
 }
 
 /* The pool is not in the configuration any more: its queue is served to its end. */
@@ -75,13 +85,12 @@ bool reactor_reload(struct reactor *r, const struct settings *s, char *error, si
 		if (!route->gone && !find_pool(s, route->settings->name))
 			dismiss_route(route);
 	}
-	for (size_t i = 0; i < s->n_pools; i++) {
-		struct route *route = find_route(r, s->pools[i].name);
-		ok = (route ? update_route(route, &s->pools[i]) : reactor_add_route(r, &s->pools[i]) == 0) &&
-			ok;
-	}
 	r->settings = s;
 	update_limits(r, s);
+	for (size_t i = 0; i < s->n_pools; i++) {
+		struct route *route = find_route(r, s->pools[i].name);
+		ok = (route ? update_route(route, &s->pools[i]) : add_route(r, &s->pools[i])) && ok;
+	}
 	reactor_sort_routes(r);
 	reactor_changed(r);
 	if (!members_apply(r) || !ok) /* what is missing is tried again with the next reload */

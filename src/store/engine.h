@@ -89,7 +89,7 @@ MUST_USE bool store_op_add(struct store_op *op, const struct store_record *recor
 struct store_engine {
 	/* Takes op. */
 	void (*submit)(struct store *s, struct store_op *op);
-	int (*load)(struct store *s, store_record_fn *fn, void *owner);
+	int (*load)(struct store *s, struct str pool, store_record_fn *fn, void *owner);
 	/* Carries out and delivers what was submitted, then frees s. */
 	void (*close)(struct store *s);
 };

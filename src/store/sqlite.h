@@ -158,4 +158,4 @@ MUST_USE int sqlite_doom(struct sqlite_store *s, struct sqlite_file f);
 
 /* The reader's work. */
 void sqlite_read_all(void *owner, struct store_op *ops);
-MUST_USE int sqlite_load(struct store *s, store_record_fn *fn, void *owner);
+MUST_USE int sqlite_load(struct store *s, struct str pool, store_record_fn *fn, void *owner);

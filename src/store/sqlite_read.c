@@ -203,16 +203,16 @@ void sqlite_read_all(void *owner, struct store_op *ops)
 	}
 }
 
-/* ---- at the start ---- */
+/* ---- what is unfinished ---- */
 
-int sqlite_load(struct store *store, store_record_fn *fn, void *owner)
+int sqlite_load(struct store *store, struct str pool, store_record_fn *fn, void *owner)
 {
 	struct sqlite_store *s = CONTAINER_OF(store, struct sqlite_store, store);
 	struct sql q;
 	int r = sql_open(&q, s->path, SQLITE_OPEN_READONLY);
 	if (!r)
 		r = sql_prepare(&q, sqlite_reads, READS);
-	sqlite3_stmt *st = r ? NULL : sql_bind(&q, READ_UNFINISHED, "");
+	sqlite3_stmt *st = r ? NULL : sql_bind(&q, READ_UNFINISHED, "s", pool.len ? pool : STR(""));
 	while (!r && (r = sql_step(st)) == 1) {
 		struct sqlite_row row;
 		r = sqlite_read_row(st, &row);

@@ -103,7 +103,8 @@ const char *const sqlite_reads[READS] = {
 			" AND created_us BETWEEN ?3 AND ?4 AND (created_us < ?4 OR seq < ?5)"
 			" ORDER BY created_us DESC, seq DESC LIMIT ?6",
 	[READ_UNFINISHED] = RECORD " FROM pool CROSS JOIN job INDEXED BY job_queue USING (pool)"
-				   " WHERE job.state < 2 ORDER BY pool.pool, job.number",
+				   " WHERE job.state < 2 AND (?1 = '' OR pool.name = ?1)"
+				   " ORDER BY pool.pool, job.number, job.seq",
 	[READ_FROM] = RECORD_OF "job.seq >= ?1 ORDER BY job.seq",
 };
 

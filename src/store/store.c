@@ -107,9 +107,9 @@ uint64_t store_epoch(const struct store *s)
 	return s->epoch;
 }
 
-int store_load(struct store *s, store_record_fn *fn, void *owner)
+int store_load(struct store *s, struct str pool, store_record_fn *fn, void *owner)
 {
-	return s->engine->load(s, fn, owner);
+	return s->engine->load(s, pool, fn, owner);
 }
 
 /* ---- callbacks ---- */

@@ -179,10 +179,11 @@ uint32_t store_pending(const struct store *s);
 /* Rises with every store_open of the same database, from 1. */
 uint64_t store_epoch(const struct store *s);
 
-/* Every job that is QUEUED or RUNNING, pool by pool, in the order of their numbers; at once, on this thread.
- * fn: 0 to go on; anything else ends it and is returned. 0 or -errno. Keeps one record in memory. */
+/* Every job of this pool (empty: of all, pool by pool) that is QUEUED or RUNNING, in the order of their
+ * numbers, and of equal ones as they came; at once, on this thread. fn: 0 to go on; anything else ends it and
+ * is returned. 0 or -errno. Keeps one record in memory. */
 typedef int store_record_fn(void *owner, const struct store_record *record);
-MUST_USE int store_load(struct store *s, store_record_fn *fn, void *owner);
+MUST_USE int store_load(struct store *s, struct str pool, store_record_fn *fn, void *owner);
 
 /* ---- changes; `done` may be NULL where nobody waits ---- */
 

@@ -273,18 +273,20 @@ static void memory_submit(struct store *s, struct store_op *op)
 
 static int compare_places(const void *a, const void *b)
 {
-	const struct store_record *x = &(*(struct memory_job *const *)a)->record;
-	const struct store_record *y = &(*(struct memory_job *const *)b)->record;
+	const struct memory_job *p = *(struct memory_job *const *)a, *q = *(struct memory_job *const *)b;
+	const struct store_record *x = &p->record, *y = &q->record;
 	size_t n = x->pool.len < y->pool.len ? x->pool.len : y->pool.len;
 	int by_pool = memcmp(x->pool.ptr, y->pool.ptr, n);
 	if (!by_pool && x->pool.len != y->pool.len)
 		by_pool = x->pool.len < y->pool.len ? -1 : 1;
 	if (by_pool)
 		return by_pool;
-	return x->number < y->number ? -1 : x->number > y->number;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return p->seq < q->seq ? -1 : p->seq > q->seq;
 }
 
-static int memory_load(struct store *s, store_record_fn *fn, void *owner)
+static int memory_load(struct store *s, struct str pool, store_record_fn *fn, void *owner)
 {
 	struct memory_jobs *m = &CONTAINER_OF(s, struct memory_store, store)->jobs;
 	struct memory_job **jobs = malloc((m->by_age.len + 1) * sizeof(struct memory_job *));
@@ -293,7 +295,8 @@ static int memory_load(struct store *s, store_record_fn *fn, void *owner)
 	size_t n = 0;
 	list_for_each (node, &m->by_age) {
 		struct memory_job *j = CONTAINER_OF(node, struct memory_job, age_node);
-		if (!store_is_final(j->record.state))
+		bool fits = !pool.len || str_eq(j->record.pool, pool);
+		if (fits && !store_is_final(j->record.state))
 			jobs[n++] = j;
 	}
 	qsort(jobs, n, sizeof(struct memory_job *), compare_places);

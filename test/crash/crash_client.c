@@ -161,9 +161,10 @@ static bool is_open(const struct crash_world *w, const struct told_job *j)
 static void act(struct crash_client *c)
 {
 	struct crash_world *w = c->world;
-	struct told_job *again = w->draining ? NULL : find_job(w, may_hand_in_again);
+	bool is_served = !w->draining && !w->away;
+	struct told_job *again = is_served ? find_job(w, may_hand_in_again) : NULL;
 	struct told_job *open = find_job(w, is_open);
-	bool may_hand_in = w->told.n < w->jobs_by_now && !w->draining;
+	bool may_hand_in = is_served && w->told.n < w->jobs_by_now;
 	if (again)
 		hand_in(c, again);
 	else if (may_hand_in && (!open || below(w, 2)))
@@ -189,12 +190,14 @@ static bool is_problem(const struct own_answer *own, const char *name)
 	return !strncmp(own->type, prefix, n) && !strcmp(own->type + n, name);
 }
 
-/* The disk is full, no container can be reached, or Berth is about to end. */
+/* The disk is full, no container can be reached, the pool has gone, or Berth is about to end. */
 static bool may_be_refused(const struct crash_client *c, const struct own_answer *own)
 {
 	const struct crash_world *w = c->world;
+	bool may_be_away = w->plan.away_ppm && c->asking == ASK_JOB;
 	return (w->disk_fills && is_problem(own, "storage-full")) ||
-		(w->plan.refuse_ppm && is_problem(own, "no-container")) ||
+		((w->plan.refuse_ppm || may_be_away) && is_problem(own, "no-container")) ||
+		(may_be_away && is_problem(own, "not-found")) ||
 		(w->draining && is_problem(own, "shutting-down"));
 }
 

@@ -75,6 +75,7 @@ static void draw_plan(struct crash_plan *p, struct rand *r)
 		.cancel_ppm = coin(r) ? 0 : spread(r, 1000, 200000),
 		.full_ppm = rand_below(r, 6) ? 0 : spread(r, 1000, 200000),
 		.refuse_ppm = rand_below(r, 4) ? 0 : spread(r, 10000, 500000),
+		.away_ppm = rand_below(r, 4) ? 0 : between(r, 100000, 900000),
 	};
 	struct wire_traits *t = &p->wire;
 	t->latency_min_us = spread(r, 1, 500);
@@ -117,6 +118,11 @@ static void draw_settings(struct crash_world *w)
 		snprintf(cs->name, sizeof cs->name, "container%d", i + 1);
 		cs->addr = local_addr((uint16_t)(CRASH_CONTAINER_PORT + i));
 	}
+	pool_settings_default(&w->pool_else);
+	w->pool_else.name = "else";
+	w->pool_else.path_prefix = "/else";
+	w->settings_away = w->settings;
+	w->settings_away.pools = &w->pool_else;
 }
 
 uint32_t crash_answer_bytes(const struct crash_world *w, uint32_t token, uint32_t delivery)
@@ -192,7 +198,9 @@ static bool start(struct crash_world *w)
 	list_init(&w->clients);
 	for (uint32_t i = 0; i < w->pool.n_containers; i++)
 		crash_container_begin(&w->containers[i], w);
-	w->reactor = reactor_create(&w->sim->io, &w->settings, error, sizeof error);
+	w->away = !crash_is_last_life(w) && rand_chance(&w->rand, p->away_ppm);
+	w->reactor =
+		reactor_create(&w->sim->io, w->away ? &w->settings_away : &w->settings, error, sizeof error);
 	VERIFY(w, w->reactor || platter_is_off() || w->disk_fills, "Berth does not start: %s", error);
 	for (uint32_t i = 0; w->reactor && i < p->clients; i++)
 		crash_client_begin(w);
@@ -209,6 +217,16 @@ static bool is_all_over(const struct crash_world *w)
 			return false;
 	}
 	return true;
+}
+
+/* The pool goes, or comes back. */
+static void reload(struct crash_world *w)
+{
+	char error[STORE_WHY_BYTES];
+	w->away = !w->away;
+	TRACE(w, "the pool %s", w->away ? "goes" : "comes back");
+	VERIFY(w, reactor_reload(w->reactor, w->away ? &w->settings_away : &w->settings, error, sizeof error),
+		"a reload fails: %s", error);
 }
 
 static void go_on_until(struct crash_world *w, uint64_t until_us)
@@ -229,6 +247,17 @@ static void live_to_the_end(struct crash_world *w)
 			i);
 	}
 	VERIFY(w, is_all_over(w), "what was handed in does not come to its end");
+}
+
+/* For some time, with reloads on the way. */
+static void live_on(struct crash_world *w)
+{
+	while (!platter_is_off() && rand_chance(&w->rand, w->plan.away_ppm)) {
+		go_on_until(w, w->sim->io.now_us + spread(&w->rand, 100, 50 * MS));
+		if (!platter_is_off())
+			reload(w);
+	}
+	go_on_until(w, w->sim->io.now_us + spread(&w->rand, MS, 2 * SECOND));
 }
 
 static void drain(struct crash_world *w)
@@ -271,7 +300,7 @@ static void live(struct crash_world *w)
 	if (started && crash_is_last_life(w))
 		live_to_the_end(w);
 	else if (started)
-		go_on_until(w, w->sim->io.now_us + spread(&w->rand, MS, 2 * SECOND));
+		live_on(w);
 	if (started && ending == END_DRAIN && !platter_is_off())
 		drain(w);
 	if (ending != END_DRAIN)

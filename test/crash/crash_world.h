@@ -29,6 +29,7 @@ struct crash_plan {
 	uint32_t wal_pages, keyed_ppm, cancel_ppm;
 	uint32_t full_ppm;   /* a write finds the disk full */
 	uint32_t refuse_ppm; /* a container refuses a connection */
+	uint32_t away_ppm;   /* a life begins without the pool; it goes, or comes back, by a reload */
 	struct wire_traits wire;
 };
 
@@ -43,8 +44,8 @@ struct crash_world {
 	bool verbose;
 	struct rand rand;
 	struct crash_plan plan;
-	struct settings settings;
-	struct pool_settings pool;
+	struct settings settings, settings_away; /* with the pool, and with another in its place */
+	struct pool_settings pool, pool_else;
 	struct container_settings container_settings[CRASH_CONTAINERS];
 	struct io_addr listen;
 	struct told told;
@@ -56,6 +57,7 @@ struct crash_world {
 	uint64_t began_us;       /* the loop's clock when it was made */
 	struct reactor *reactor; /* owned */
 	bool draining, disk_fills;
+	bool away;            /* the pool is not configured */
 	uint32_t jobs_by_now; /* so many are handed in by its end */
 	struct list clients;
 	struct crash_container containers[CRASH_CONTAINERS];

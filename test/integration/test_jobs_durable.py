@@ -124,6 +124,27 @@ def test_numbers_go_on(durable, scripted):
     assert [request.body for request in container.requests[-4:]] == [b"old 0", b"old 1", b"old 2", b"new"]
 
 
+def test_numbers_that_are_there_twice(durable, scripted, tmp_path):
+    """As an earlier Berth may have left them: the order is that in which they came."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = durable(container)
+    jobs = [ask(berth, b"%d" % n) for n in range(4)]
+    wait_for_state(berth, jobs[0], "running")
+    berth.signal(signal.SIGKILL).wait()
+    base = sqlite3.connect(tmp_path / "berth.db")
+    base.execute("UPDATE job SET number = 1 + (number - 1) / 3")
+    base.commit()
+    base.close()
+    berth = durable(container, wait=False)
+    wait_for_state(berth, jobs[0], "running")
+    jobs.append(ask(berth, b"4"))
+    release.set()
+    for job in jobs:
+        wait_for_state(berth, job, "done")
+    assert [request.body for request in container.requests[-5:]] == [b"0", b"1", b"2", b"3", b"4"]
+
+
 def test_a_pool_that_is_configured_no_more(durable, scripted, serve, tmp_path):
     """Its jobs are left alone, and come back with it."""
     release = threading.Event()
@@ -143,6 +164,72 @@ def test_a_pool_that_is_configured_no_more(durable, scripted, serve, tmp_path):
     release.set()
     berth = durable(container)
     wait_for_state(berth, job, "done")
+
+
+@pytest.mark.parametrize("why", ["its pool is not configured", "Berth is about to end"])
+def test_cancelling_what_is_left_for_another_start(durable, scripted, serve, tmp_path, why):
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = durable(container)
+    jobs = [ask(berth, b"%d" % n) for n in range(3)]
+    wait_for_state(berth, jobs[0], "running")
+    if why == "Berth is about to end":
+        berth.signal(signal.SIGTERM).wait_for("once more stops at once")
+    else:
+        berth.signal(signal.SIGKILL).wait()
+        (tmp_path / "berth.yaml").write_text(f"pools: [{{name: other, containers: ['{container.address}']}}]\n")
+        berth = serve().flag("store", f"sqlite:{tmp_path}/berth.db").start()
+    answer = request(berth.admin, "DELETE", jobs[1]["status_url"])
+    assert (answer.status, answer.body) == (204, b"")
+    assert request(berth.admin, "GET", jobs[1]["status_url"]).json["state"] == "cancelled"
+    release.set()
+    berth.signal(signal.SIGTERM).wait()
+    (tmp_path / "berth.yaml").unlink(missing_ok=True)
+    berth = durable(container)
+    wait_for_state(berth, jobs[2], "done")
+    assert state(berth, jobs[1]) == "cancelled"
+    assert b"1" not in [request.body for request in container.requests]
+
+
+@pytest.fixture
+def reloaded(serve, tmp_path):
+    """reloaded(berth, *pools) has the Berth take over a configuration with these pools; without a Berth, one starts with it."""
+    def start_or_reload(berth, container, *pools):
+        lines = [f"  - {{name: {pool}, match: {{path_prefix: {path}}}, containers: ['{container.address}']}}" for pool, path in pools]
+        (tmp_path / "berth.yaml").write_text("\n".join(["pools:", *lines, ""]))
+        if berth is None:
+            return serve().flag("store", f"sqlite:{tmp_path}/berth.db").start()
+        reloads = berth.output.count("the configuration is taken over")
+        berth.signal(signal.SIGHUP)
+        wait_until(lambda: berth.output.count("the configuration is taken over") > reloads, "it is taken over")
+        return berth
+    return start_or_reload
+
+
+@pytest.mark.parametrize("goes", ["by a reload", "by a restart"])
+def test_a_pool_that_comes_back_with_a_reload(reloaded, scripted, goes):
+    """Its jobs come back with it, and what comes then stands behind them, in this life and the next."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    here, away = ("default", "/"), ("other", "/other")
+    berth = reloaded(None, container, here).wait_for_slots(1)
+    jobs = [ask(berth, b"old %d" % n) for n in range(3)]
+    wait_until(lambda: len(container.requests) == 1, "the first runs")
+    if goes == "by a restart":
+        berth.signal(signal.SIGKILL).wait()
+    berth = reloaded(None if goes == "by a restart" else berth, container, away)
+    assert state(berth, jobs[-1]) == "queued"
+    reloaded(berth, container, here)
+    wait_for_state(berth, jobs[0], "running")
+    new = [ask(berth, b"new %d" % n) for n in range(3)]
+    assert [job["position"] for job in new] == [3, 4, 5]
+    berth.signal(signal.SIGKILL).wait()
+    berth = reloaded(None, container, here)
+    release.set()
+    for job in jobs + new:
+        wait_for_state(berth, job, "done")
+    ran = [request.body for request in container.requests]
+    assert ran[-6:] == [b"old 0", b"old 1", b"old 2", b"new 0", b"new 1", b"new 2"]
 
 
 # ---- long bodies ----

@@ -317,7 +317,7 @@ static void look(struct torture *t)
 	look_at_known(t);
 	look_at_list(t);
 	t->last_pool[0] = '\0';
-	CHECK(store_load(t->store, on_unfinished, t) == 0);
+	CHECK(store_load(t->store, STR(""), on_unfinished, t) == 0);
 	store_close(t->store);
 	if (store_check(where, no_line, NULL, why)) {
 		WRONG(t, "run %llu: the check:", (unsigned long long)t->run);

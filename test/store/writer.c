@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "store-writer: %s\n", why);
 		return 1;
 	}
-	CHECK(store_load(w.store, on_unfinished, &w) == 0);
+	CHECK(store_load(w.store, STR(""), on_unfinished, &w) == 0);
 	go_on(&w);
 	return io_epoll_run(w.io) ? 1 : 0;
 }

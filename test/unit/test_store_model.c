@@ -254,7 +254,7 @@ static void compare_all(struct run *m)
 		unfinished += m->model.jobs[n].there && !model_is_final(&m->model.jobs[n]);
 	}
 	struct loaded loaded = { .run = m };
-	assert_int_equal(store_load(m->rig->store, on_loaded, &loaded), 0);
+	assert_int_equal(store_load(m->rig->store, STR(""), on_loaded, &loaded), 0);
 	assert_int_equal(loaded.n, unfinished);
 	struct store_filter all = { .state = -1, .limit = MODEL_IDS };
 	assert_int_equal(store_list(m->rig->store, &all, rig_take, m->rig), 0);
