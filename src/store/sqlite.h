@@ -126,6 +126,9 @@ MUST_USE int sqlite_file_write(int files_fd, struct sqlite_file f, const struct 
 
 /* n bytes from `at` on; -EUCLEAN when it is shorter. */
 MUST_USE int sqlite_file_read(int files_fd, struct sqlite_file f, uint64_t at, char *into, size_t n);
+
+/* How long it is; -errno. */
+MUST_USE int sqlite_file_bytes(int files_fd, struct sqlite_file f, uint64_t *ret_bytes);
 void sqlite_file_remove(int files_fd, struct sqlite_file f);
 
 /* "ID.NUMBER" and back. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { COMPLAINTS_MAX = 100, LINE_BYTES = 512 };
@@ -66,14 +65,14 @@ static void check_pages(struct checker *c)
 static void check_file(struct checker *c, struct sqlite_file f, uint64_t bytes)
 {
 	char name[STORE_FILE_NAME];
-	struct stat st;
+	uint64_t has;
 	sqlite_file_print(f, name);
 	c->files++;
-	if (c->files_fd < 0 || fstatat(c->files_fd, name, &st, 0))
+	if (c->files_fd < 0 || sqlite_file_bytes(c->files_fd, f, &has) < 0)
 		COMPLAIN(c, "the body's file %s is missing", name);
-	else if ((uint64_t)st.st_size != bytes)
+	else if (has != bytes)
 		COMPLAIN(c, "the body's file %s has %llu bytes in place of %llu", name,
-			(unsigned long long)st.st_size, (unsigned long long)bytes);
+			(unsigned long long)has, (unsigned long long)bytes);
 }
 
 static void check_record(struct checker *c, sqlite3_stmt *st)

@@ -126,6 +126,17 @@ int sqlite_file_read(int files_fd, struct sqlite_file f, uint64_t at, char *into
 	return r;
 }
 
+int sqlite_file_bytes(int files_fd, struct sqlite_file f, uint64_t *ret_bytes)
+{
+	char name[STORE_FILE_NAME];
+	struct stat st;
+	sqlite_file_print(f, name);
+	if (fstatat(files_fd, name, &st, 0))
+		return -errno;
+	*ret_bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
 void sqlite_file_remove(int files_fd, struct sqlite_file f)
 {
 	char name[STORE_FILE_NAME];

@@ -188,15 +188,23 @@ static bool check_jobs(struct sqlite_store *s, char why[STORE_WHY_BYTES])
 	return !r || refuse_error(why, s->path, r, *detail ? detail : sqlite3_errmsg(s->writing.db));
 }
 
-static int count_totals(struct sqlite_store *s)
+static int count_totals(struct sqlite_store *s, bool *ret_any_file)
 {
-	int64_t records = 0, bytes = 0;
-	int r = sql_number(&s->writing, "SELECT count(*) FROM job", &records);
-	if (!r)
-		r = sql_number(&s->writing,
-			"SELECT coalesce(sum(head_bytes + body_bytes), 0) FROM job WHERE held = 1", &bytes);
-	s->totals = (struct sqlite_totals){ (uint64_t)records, (uint64_t)bytes };
-	return r;
+	sqlite3_stmt *st;
+	int r = sql_errno(s->writing.db,
+		sqlite3_prepare_v2(s->writing.db,
+			"SELECT count(*), coalesce(sum(held * (head_bytes + body_bytes)), 0), max(file) FROM "
+			"job",
+			-1, &st, NULL));
+	if (r)
+		return r;
+	r = sql_step(st);
+	if (r == 1) {
+		s->totals = (struct sqlite_totals){ sql_u64(st, 0), sql_u64(st, 1) };
+		*ret_any_file = sql_u64(st, 2);
+	}
+	sqlite3_finalize(st);
+	return r < 0 ? r : 0;
 }
 
 /* Not every file system has the shared memory that the log's index needs. */
@@ -271,14 +279,62 @@ static int sweep_file(void *owner, struct sqlite_file f)
 	return r < 0 ? r : 0;
 }
 
-static bool open_files(struct sqlite_store *s, char why[STORE_WHY_BYTES])
+/* The body of a job that has yet to run. */
+static bool refuse_body(
+	const struct sqlite_store *s, struct sqlite_file f, int err, char why[STORE_WHY_BYTES])
+{
+	char name[STORE_FILE_NAME];
+	sqlite_file_print(f, name);
+	return refuse(why,
+		"store: %s-files/%s, which a job that waits in %s needs, %s%s: bring it back; or save what "
+		"can be "
+		"read by 'berth store export sqlite:%s', and move %s, %s-wal and %s-files away to start "
+		"empty",
+		s->path, name, s->path, err ? "cannot be found: " : "has another length",
+		err ? strerror(-err) : "", s->path, s->path, s->path, s->path);
+}
+
+/* Each body's file is there, as long as its record says. Without those of results Berth starts: nothing that
+ * was acknowledged fails for it. */
+static bool check_files(struct sqlite_store *s, char why[STORE_WHY_BYTES])
+{
+	sqlite3_stmt *st = NULL;
+	uint64_t results = 0, bytes = 0;
+	bool ok = true;
+	int r = sql_errno(s->writing.db,
+		sqlite3_prepare_v2(s->writing.db,
+			"SELECT id, file, body_bytes, state FROM job WHERE file != 0", -1, &st, NULL));
+	while (!r && ok && (r = sql_step(st)) == 1) {
+		struct sqlite_file f = { .number = sql_u64(st, 1) };
+		struct str id = sql_str(st, 0);
+		memcpy(f.id.bytes, id.ptr, id.len < STORE_ID_BYTES ? id.len : STORE_ID_BYTES);
+		r = 0;
+		int err = sqlite_file_bytes(s->files_fd, f, &bytes);
+		if (!err && bytes == sql_u64(st, 2))
+			continue;
+		if (store_is_final((enum store_state)sql_u64(st, 3)))
+			results++;
+		else
+			ok = refuse_body(s, f, err, why);
+	}
+	sqlite3_finalize(st);
+	if (ok && results)
+		log_warning("store: %s-files lacks the results of %llu jobs, or has them in part: they "
+			    "cannot be fetched",
+			s->path, (unsigned long long)results);
+	return ok && (!r || refuse_error(why, s->path, r, sqlite3_errmsg(s->writing.db)));
+}
+
+static bool open_files(struct sqlite_store *s, bool any_file, char why[STORE_WHY_BYTES])
 {
 	s->files_fd = sqlite_files_open(s->path, true);
 	if (s->files_fd < 0)
 		return refuse(why, "store: %s-files: %s", s->path, strerror(-s->files_fd));
 	s->next_file = 1;
 	int r = sqlite_files_each(s->files_fd, sweep_file, s);
-	return !r || refuse_error(why, s->path, r, "while sweeping the files of bodies");
+	if (r)
+		return refuse_error(why, s->path, r, "while sweeping the files of bodies");
+	return !any_file || check_files(s, why);
 }
 
 /* ---- all of it ---- */
@@ -286,6 +342,7 @@ static bool open_files(struct sqlite_store *s, char why[STORE_WHY_BYTES])
 bool sqlite_open_all(struct sqlite_store *s, char why[STORE_WHY_BYTES])
 {
 	int64_t version = 0;
+	bool any_file = false;
 	if (!take_lock(s, why) || !is_there(s->path, true, why))
 		return false;
 	int r = sql_open(&s->writing, s->path, SQLITE_OPEN_READWRITE);
@@ -301,13 +358,13 @@ bool sqlite_open_all(struct sqlite_store *s, char why[STORE_WHY_BYTES])
 	if (!r)
 		r = sql_prepare(&s->writing, sqlite_writes, WRITES);
 	if (!r)
-		r = count_totals(s);
+		r = count_totals(s, &any_file);
 	if (!r)
 		r = next_epoch(s);
 	if (r)
 		return refuse_error(why, s->path, r, sqlite3_errmsg(s->writing.db));
 	lengthen_log(s);
-	if (!open_files(s, why))
+	if (!open_files(s, any_file, why))
 		return false;
 	r = sql_open(&s->reading, s->path, SQLITE_OPEN_READONLY);
 	if (!r)

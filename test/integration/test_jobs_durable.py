@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from berth import BUILD, Berth, Program, request, wait_until
+from berth import BUILD, Berth, Program, request, run, wait_until
 from containers import Background, RawClient, echo, reply, scripted, when  # noqa: F401
 
 
@@ -540,6 +540,33 @@ def test_a_damaged_database_is_never_started_over(serve, scripted, closed, tmp_p
     assert re.search("berth store check|berth store export|move", line), line
     if damage not in ("empty", "log alone"):
         assert closed.stat().st_size > 0  # it is as it was
+
+
+def test_bodies_that_are_not_there(durable, serve, scripted, tmp_path):
+    """The start says so, in place of jobs that fail; without a result it starts."""
+    release = threading.Event()
+    container = scripted().then(reply(b"r" * 400_000)).always(when(release, echo))
+    berth = durable(container)
+    done = ask(berth)
+    wait_for_state(berth, done, "done")
+    waiting = [ask(berth, bytes([n]) * 400_000) for n in range(3)]
+    berth.signal(signal.SIGKILL).wait()
+    files, saved = tmp_path / "berth.db-files", tmp_path / "saved"
+    files.rename(saved)
+    line = start_fails(serve, scripted, tmp_path)
+    assert f"{files}/" in line and "bring it back" in line and "berth store export" in line
+    check = run("store", "check", f"sqlite:{tmp_path}/berth.db")
+    assert check.returncode == 1 and "4 things are wrong" in check.stdout
+    files.rmdir()
+    saved.rename(files)
+    next(files.glob(f"{done['id']}.*")).unlink()
+    release.set()
+    berth = durable(container)
+    assert "lacks the results of 1 jobs" in berth.output
+    for n, job in enumerate(waiting):
+        wait_for_state(berth, job, "done")
+        assert berth.get(job["result_url"]).body == bytes([n]) * 400_000
+    assert berth.get(done["result_url"]).status == 500
 
 
 def test_a_database_that_another_holds(durable, serve, scripted, tmp_path):

@@ -39,6 +39,7 @@ static void test_check_and_export(void **state)
 	assert_non_null(strstr(l.text, "\"key\":\"a \\\"key\\\"\","));
 	assert_non_null(strstr(l.text, "{\"head\":\"POST / HTTP/1.1\\r\\n\",\"body\":\"AQIDBA==\"}"));
 	assert_non_null(strstr(l.text, "\"body_file\":\""));
+	assert_int_equal(rig_complete(r, 8, 200, "head", (struct str){ long_body, LONG_BYTES }), 0);
 	rig_close(r);
 	char command[RIG_PATH + 32];
 	snprintf(command, sizeof command, "truncate -s 5 '%s'-files/*", r->db);
@@ -111,6 +112,37 @@ static void test_strays_are_swept(void **state)
 	assert_int_equal(rig_read(r, 1, 0, 10), 0);
 	enqueue_long(r, 2);
 	assert_int_equal(rig_count_files(r), 3);
+}
+
+/* What waits would fail without its body. A result may lack: that is told when it is asked for. */
+static void test_bodies_that_are_not_there(void **state)
+{
+	struct rig *r = *state;
+	static const char *const damages[][2] = { { "rm", "/*" }, { "truncate -s 5", "/*" },
+		{ "rm -r", "" } };
+	char command[3 * RIG_PATH + 64], name[64], id[STORE_ID_CHARS + 1], why[STORE_WHY_BYTES];
+	struct store_id waits = rig_id(1);
+	struct rig_lines l;
+	enqueue_long(r, 1);
+	rig_close(r);
+	snprintf(name, sizeof name, "-files/%s.1", store_id_print(&waits, id));
+	snprintf(command, sizeof command, "cp -r '%s'-files '%s'-saved", r->db, r->db);
+	assert_int_equal(system(command), 0);
+	for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+		snprintf(command, sizeof command, "%s '%s'-files%s", damages[i][0], r->db, damages[i][1]);
+		assert_int_equal(system(command), 0);
+		assert_null(store_open(r->where, &r->settings, &r->io, rig_post, why));
+		assert_non_null(strstr(why, rig_beside(r, name)));
+		assert_non_null(strstr(why, i == 1 ? "has another length" : "No such file"));
+		assert_non_null(strstr(why, "berth store export"));
+		assert_int_equal(rig_check(r, &l), 1); /* the job waits as ever */
+		assert_non_null(strstr(l.text, "1 queued"));
+		snprintf(command, sizeof command, "rm -rf '%s'-files; cp -r '%s'-saved '%s'-files", r->db,
+			r->db, r->db);
+		assert_int_equal(system(command), 0);
+	}
+	rig_open(r);
+	assert_int_equal(rig_read(r, 1, LONG_BYTES - 1, 10), 0);
 }
 
 /* ---- a full disk ---- */
@@ -259,6 +291,7 @@ int main(void)
 		RIG_TEST(test_check_and_export, "sqlite"),
 		RIG_TEST(test_files_go_with_their_bodies, "sqlite"),
 		RIG_TEST(test_strays_are_swept, "sqlite"),
+		RIG_TEST(test_bodies_that_are_not_there, "sqlite"),
 		RIG_TEST(test_a_full_disk, "sqlite"),
 		RIG_TEST(test_a_failing_disk, "sqlite"),
 		RIG_TEST(test_a_database_that_is_held, "sqlite"),
