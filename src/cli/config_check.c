@@ -102,6 +102,18 @@ static void check_store(struct config *c)
 	}
 }
 
+/* With its record, a job's result and its key go too. */
+static void check_ages(struct config *c)
+{
+	const struct settings *s = &c->settings;
+	if (s->jobs_max_age_us > s->jobs_record_age_us)
+		config_error(c, "jobs.max_age",
+			"must not be above jobs.record_age: a result goes with its record");
+	if (s->jobs_key_age_us > s->jobs_record_age_us)
+		config_error(c, "jobs.key_age",
+			"must not be above jobs.record_age: a key holds only while its record is kept");
+}
+
 static void check_limits(struct config *c)
 {
 	const struct settings *s = &c->settings;
@@ -399,6 +411,7 @@ void config_check(struct config *c, enum config_use use)
 	check_listeners(c);
 	check_limits(c);
 	check_store(c);
+	check_ages(c);
 	for (size_t i = 0; i < c->settings.n_pools; i++)
 		check_pool(c, i);
 	check_containers_apart(c);

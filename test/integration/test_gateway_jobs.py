@@ -339,7 +339,7 @@ def test_a_limit_of_a_results_length(gateway, scripted):
 
 
 def test_a_limit_of_age(gateway, scripted):
-    berth = gateway(scripted(), jobs_max_age="1s", jobs_record_age="1s")
+    berth = gateway(scripted(), jobs_max_age="1s", jobs_record_age="1s", jobs_key_age="1s")
     job = submit(berth)
     wait_for_state(berth, job, "done")
     wait_until(lambda: berth.get(job["result_url"]).status in (404, 410), "the result is gone")

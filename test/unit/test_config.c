@@ -36,7 +36,7 @@ static const char everything[] =
 	"store: sqlite:jobs.db\n"
 	"store_headers: [Cookie]\n"
 	"jobs: {max: 5, max_records: 6, max_bytes: 2MiB, max_result_bytes: 7KiB, max_age: 6m, record_age: "
-	"8m, key_age: 9m}\n"
+	"8m, key_age: 7m}\n"
 	"drain_timeout: 7s\n"
 	"half_close: wait\n"
 	"pools:\n"
@@ -98,7 +98,7 @@ static void test_every_setting(void **state)
 	assert_int_equal(s->jobs_max_records, 6);
 	assert_int_equal(s->jobs_max_result_bytes, 7168);
 	assert_int_equal(s->jobs_record_age_us, 480000000);
-	assert_int_equal(s->jobs_key_age_us, 540000000);
+	assert_int_equal(s->jobs_key_age_us, 420000000);
 	assert_int_equal(s->drain_timeout_us, 7000000);
 	assert_true(s->half_close_waits);
 	assert_int_equal(s->n_pools, 2);

@@ -112,6 +112,14 @@ static void test_values_that_do_not_fit_together(void **state)
 		{ "admin: 0.0.0.0:9091\n" POOL,
 			"berth.yaml:1:8: admin: 0.0.0.0:9091 is open to other machines: only loopback "
 			"(127.0.0.1:9091) or unix:/path" },
+		{ "jobs: {record_age: 2h, max_age: 3h, key_age: 2h}\n" POOL,
+			"berth.yaml:1:33: jobs.max_age: must not be above jobs.record_age: a result goes "
+			"with "
+			"its record" },
+		{ "jobs: {record_age: 2h}\n" POOL,
+			"berth.yaml:1:7: jobs.key_age: must not be above jobs.record_age: a key holds only "
+			"while its record "
+			"is kept" },
 		{ "limits: {body_memory: 2MiB, memory: 1MiB}\n" POOL,
 			"berth.yaml:1:23: limits.body_memory: must not be above limits.memory" },
 		{ "limits: {spool: 1MiB}\n" POOL,
