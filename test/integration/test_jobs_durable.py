@@ -1,8 +1,10 @@
 """Jobs in a database: what survives, what is kept and for how long, full disks, damaged files."""
 
+import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import sqlite3
 import stat
@@ -581,6 +583,41 @@ def test_a_database_of_a_newer_berth(serve, scripted, closed, tmp_path):
     base.commit()
     base.close()
     assert "newer" in start_fails(serve, scripted, tmp_path)
+
+
+STORES = sorted((pathlib.Path(__file__).parent / "stores").glob("schema-*.tar.gz"))
+
+
+@pytest.mark.parametrize("store", STORES, ids=lambda path: path.name.removesuffix(".tar.gz"))
+def test_a_database_of_an_earlier_berth(durable, scripted, tmp_path, store):
+    """What waited runs, what was over is as it was; `berth store` reads it before, and changes nothing."""
+    shutil.unpack_archive(store, tmp_path)
+    before = (tmp_path / "berth.db").read_bytes()
+    check = run("store", "check", f"sqlite:{tmp_path}/berth.db")
+    assert "7 records: 2 queued, 1 running, 2 done, 1 failed, 1 cancelled" in check.stdout and "all is well" in check.stdout
+    export = run("store", "export", f"sqlite:{tmp_path}/berth.db")
+    records = {record["number"]: record for record in map(json.loads, export.stdout.splitlines())}
+    assert (export.returncode, len(records)) == (0, 7)
+    assert (tmp_path / "berth.db").read_bytes() == before
+    container = scripted()
+    berth = durable(container, jobs_max_age="365d", jobs_record_age="3650d", jobs_key_age="3650d")
+    urls = {number: f"/berth/jobs/{record['id']}" for number, record in records.items()}
+    results = {1: b"done", 2: b"r" * 300_000, 4: b"running", 5: b"queued", 7: b"q" * 300_000}
+    for number, result in results.items():
+        wait_until(lambda url=urls[number]: berth.get(url).json["state"] == "done", f"job {number} is done")
+        assert berth.get(urls[number] + "/result").body == result
+    assert [request.body for request in container.requests] == [results[number] for number in (4, 5, 7)]
+    assert [berth.get(urls[number]).json["state"] for number in (3, 6)] == ["failed", "cancelled"]
+    again = ask(berth, b"done", Idempotency_Key="a-key-of-long-ago")
+    assert again["id"] == records[1]["id"]
+
+
+def test_every_schema_has_a_database(closed):
+    """A new schema needs one of its own: make_store.py writes it."""
+    base = sqlite3.connect(closed)
+    [schema] = base.execute("PRAGMA user_version").fetchone()
+    base.close()
+    assert [store.name for store in STORES] == [f"schema-{number}.tar.gz" for number in range(1, schema + 1)]
 
 
 def test_a_directory_that_is_not_there(serve, scripted, tmp_path):
