@@ -117,19 +117,22 @@ static void handle_result(
 	}
 }
 
-/* Last-Event-ID: "4.17", or "end" (§9.2.4 of HTML): what was told then is not told again. */
+/* Last-Event-ID: "1.4.17", or "end" (§9.2.4 of HTML): what was told then is not told again. Of what an
+ * earlier life told, the place alone says something. */
 static void note_last_event(struct watch *w, const struct http_head *head)
 {
 	const struct http_field *f = http_field(head, FIELD_LAST_EVENT_ID);
-	struct str position = f ? f->value : (struct str){ NULL, 0 }, changes = str_cut(&position, '.');
-	uint64_t told_changes, told_position;
+	struct str position = f ? f->value : (struct str){ NULL, 0 };
+	struct str epoch = str_cut(&position, '.'), changes = str_cut(&position, '.');
+	uint64_t told_epoch, told_changes, told_position;
 	w->told_end = f && str_eq(f->value, STR("end"));
-	if (!str_to_u64(changes, &told_changes) || !str_to_u64(position, &told_position) ||
-		told_changes > UINT32_MAX || told_position > UINT32_MAX)
+	if (!str_to_u64(epoch, &told_epoch) || !str_to_u64(changes, &told_changes) ||
+		!str_to_u64(position, &told_position) || told_changes > UINT32_MAX ||
+		told_position > UINT32_MAX)
 		return;
-	w->told = true;
-	w->told_changes = (uint32_t)told_changes;
 	w->told_position = (uint32_t)told_position;
+	if (told_epoch == store_epoch(w->reactor->jobs.store))
+		w->told_changes = (uint32_t)told_changes;
 }
 
 static void handle_events(

@@ -263,7 +263,7 @@ bool job_running(struct job *job)
 		job->started_us, never ? on_claimed : NULL, job);
 	ex->claiming = never && err == 0;
 	job->claims += ex->claiming;
-	watch_job_news(job, NULL);
+	watch_job_news(job);
 	return !ex->claiming;
 }
 
@@ -275,5 +275,5 @@ void job_queued_again(struct job *job, const char *reason)
 	job->changes++;
 	if (store_requeue(j->store, &job->id, str_of(reason), NULL, NULL) < 0)
 		log_warning("out of memory: a job's next attempt is not noted");
-	watch_job_news(job, "requeue");
+	watch_job_news(job);
 }

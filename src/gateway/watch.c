@@ -28,6 +28,7 @@ struct watch *watch_new(struct client *c, enum watch_kind kind, const struct sto
 	w->client = c;
 	w->reactor = c->reactor;
 	w->kind = kind;
+	w->told_position = w->told_changes = UINT32_MAX;
 	if (id)
 		w->id = *id;
 	c->watch = w;
@@ -149,10 +150,13 @@ static void send_event(struct watch *w, const char *event, struct str id, struct
 	(void)client_send(w->client, iov, 2);
 }
 
-static struct str event_id(uint32_t changes, uint32_t position, char text[24])
+/* It rises from one life of the store to the next, and with each change of state. */
+static struct str event_id(uint64_t epoch, uint32_t changes, uint32_t position, char text[48])
 {
 	struct writer w;
-	writer_init(&w, text, 24);
+	writer_init(&w, text, 48);
+	write_u64(&w, epoch);
+	write_lit(&w, ".");
 	write_u64(&w, changes);
 	write_lit(&w, ".");
 	write_u64(&w, position);
@@ -176,22 +180,22 @@ void watch_begin_stream(struct watch *w)
 		client_answered(watch_finish(w), c->keep_alive);
 }
 
-/* Where the job stands, if that is news. reason: why it is where it is, or NULL. */
-static void tell_place(struct watch *w, const char *reason)
+/* Where the job stands, if that is news. What runs has place 0; a place rises only when a request is tried
+ * again, this one or one before it, which may have been while nobody listened. */
+static void tell_place(struct watch *w)
 {
 	struct job *job = w->job;
 	struct reactor *r = w->client->reactor;
 	uint32_t position = job->exchange ? ticket_position(&job->exchange->ticket) : 0;
-	char id[24];
-	bool state_is_news = !w->told || w->told_changes != job->changes;
+	char id[48];
+	bool state_is_news = w->told_changes != job->changes, rises = position > w->told_position;
 	if (!state_is_news && (w->told_position == position || position == 0))
 		return;
-	w->told = true;
 	w->told_changes = job->changes;
 	w->told_position = position;
-	describe_job(&r->json, job, reason);
-	send_event(w, state_is_news ? "state" : "position", event_id(job->changes, position, id),
-		json_str(&r->json));
+	describe_job(&r->json, job, rises ? "requeue" : NULL);
+	send_event(w, state_is_news ? "state" : "position",
+		event_id(store_epoch(r->jobs.store), job->changes, position, id), json_str(&r->json));
 }
 
 static void end_events(struct watch *w)
@@ -207,7 +211,7 @@ void watch_begin_events(struct watch *w, struct job *job)
 	watch_follow(w, job);
 	watch_begin_stream(w);
 	if (w->client)
-		tell_place(w, NULL);
+		tell_place(w);
 }
 
 /* From a record of a job that is over. */
@@ -237,7 +241,7 @@ static void acknowledge(struct watch *w)
 	if (w->then_events) {
 		watch_begin_stream(w);
 		if (w->client)
-			tell_place(w, NULL);
+			tell_place(w);
 		return;
 	}
 	if (w->deadline_us) {
@@ -310,13 +314,14 @@ void watch_job_stuck(struct job *job)
 
 static void on_news(struct watch *w, const void *arg)
 {
+	(void)arg;
 	if (w->kind == WATCH_EVENTS && w->begun)
-		tell_place(w, arg);
+		tell_place(w);
 }
 
-void watch_job_news(struct job *job, const char *reason)
+void watch_job_news(struct job *job)
 {
-	each(job, on_news, reason);
+	each(job, on_news, NULL);
 }
 
 static void reply_cancelled(struct watch *w)
@@ -400,7 +405,7 @@ void watch_timer(struct watch *w)
 	if (w->kind != WATCH_EVENTS || !w->begun)
 		return;
 	if (w->job)
-		tell_place(w, NULL);
+		tell_place(w);
 	if (w->client && now_us >= w->beat_us)
 		beat(w);
 	if (w->client)

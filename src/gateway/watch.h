@@ -36,10 +36,9 @@ struct watch {
 	bool applied;     /* Prefer was, and the answer says so */
 	bool then_events; /* a submission that goes on as a stream of events */
 	bool accepts;     /* a submission that waits for its result: at deadline_us it is a 202 */
-	uint32_t told_position, told_changes;
-	bool told;
-	bool told_end; /* … the end too: there is nothing more to come */
-	bool ran;      /* what is cancelled: its container is another matter */
+	uint32_t told_position, told_changes; /* UINT32_MAX: nothing yet */
+	bool told_end;                        /* there is nothing more to come */
+	bool ran;                             /* what is cancelled: its container is another matter */
 	bool waits; /* for a result: until deadline_us; else only until an end that is on its way is stored */
 	uint64_t deadline_us; /* of the loop's clock; 0: none */
 	uint64_t beat_us;
@@ -84,5 +83,5 @@ void watch_list(struct watch *w, const struct store_filter *filter);
 void watch_job_committed(struct job *job);
 void watch_job_refused(struct job *job, const struct store_reply *reply);
 void watch_job_stuck(struct job *job); /* its end cannot be stored yet */
-void watch_job_news(struct job *job, const char *reason);
+void watch_job_news(struct job *job);
 void watch_job_over(struct job *job);

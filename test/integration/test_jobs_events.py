@@ -24,9 +24,9 @@ def wait_for_state(berth, job, state):
     wait_until(lambda: berth.get(job["status_url"]).json["state"] == state, f"state {state}")
 
 
-def follow(url, method="GET", heartbeats=None, **options):
+def follow(url, method="GET", heartbeats=None, events=None, **options):
     """The events of a stream up to its end, by requests: (kind, id, data)."""
-    events, event = [], {}
+    events, event = [] if events is None else events, {}
     with requests.request(method, url, stream=True, timeout=60, **options) as answer:
         assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/event-stream", answer.text
         assert answer.headers["Cache-Control"] == "private, no-store"
@@ -43,9 +43,22 @@ def follow(url, method="GET", heartbeats=None, **options):
     return events
 
 
+def first_events(berth, job, n, last=None):
+    """The first n events of a stream, whose client leaves then."""
+    events = []
+    with RawClient(berth.address) as client:
+        client.request("GET", job["events_url"], head="Host: h\r\n" + (f"Last-Event-ID: {last}\r\n" if last else ""))
+        client.reader.until(b"\r\n\r\n")
+        for _ in range(n):
+            lines = client.reader.until(b"\n\n\r\n").decode().splitlines()
+            event = dict(line.split(": ", 1) for line in lines if ": " in line)
+            events.append((event["event"], event["id"], json.loads(event["data"])))
+    return events
+
+
 def check(events):
-    """What a whole stream must hold: places fall, states go forward, ids go up, one end, at the end."""
-    place, stage, changes = None, 0, 0
+    """What a whole stream must hold, also in several pieces: places fall, states go forward, ids go up, one end, at the end."""
+    place, stage, changes = None, 0, (0, 0)
     for n, (kind, identity, data) in enumerate(events):
         over = data["state"] in FINAL
         again = data.get("reason") == "requeue"
@@ -54,8 +67,8 @@ def check(events):
         now = 3 if over else {"queued": 1, "running": 2}[data["state"]]
         assert now >= stage or again, events
         if not over:
-            assert int(identity.split(".")[0]) >= changes, events
-            changes = int(identity.split(".")[0])
+            assert tuple(map(int, identity.split(".")[:2])) >= changes, events
+            changes = tuple(map(int, identity.split(".")[:2]))
         if data["state"] == "queued":
             assert place is None or again or data["position"] <= place, events
             place = data["position"]
@@ -99,7 +112,7 @@ def test_a_stream_of_a_job_that_is_over(gateway, scripted):
     wait_for_state(berth, job, "done")
     ended = berth.get(job["events_url"], headers={"Last-Event-ID": "end"})
     assert (ended.status, ended.body) == (204, b"")  # an EventSource asks no more
-    for headers in ({}, {"Last-Event-ID": "1.0"}, {"Last-Event-ID": "x"}):
+    for headers in ({}, {"Last-Event-ID": "1.1.0"}, {"Last-Event-ID": "x"}):
         [(kind, identity, data)] = follow(f"http://{berth.address}{job['events_url']}", headers=headers)
         assert (kind, identity, data["state"]) == ("result", "end", "done")
 
@@ -161,8 +174,56 @@ def test_a_stream_that_is_cut_by_a_crash_goes_on_after_it(serve, scripted, tmp_p
         berth.signal(signal.SIGKILL).wait()
     release.set()
     berth = serve().containers(container).flag("store", f"sqlite:{tmp_path}/b.db").start()
-    events = check(follow(f"http://{berth.address}{job['events_url']}", headers={"Last-Event-ID": "1.0"}))
+    events = check(follow(f"http://{berth.address}{job['events_url']}", headers={"Last-Event-ID": "1.1.0"}))
     assert events[-1][2]["state"] == "done"
+
+
+def test_places_rise_for_a_reason(gateway, scripted):
+    """The request before it is tried again: its own stream and that of the next say so, and one that is taken up later too."""
+    die, release = threading.Event(), threading.Event()
+    container = scripted().then(when(die, close())).always(when(release, echo))
+    berth = gateway(container)
+    jobs = [ask(berth, b"%d" % n) for n in range(3)]
+    urls = [f"http://{berth.address}{job['events_url']}" for job in jobs]
+    told = [[], []]
+    streams = [Background(follow, url, events=events) for url, events in zip(urls, told)]
+    wait_until(lambda: all(told), "they follow")
+    running, last = (first_events(berth, job, 1) for job in (jobs[0], jobs[2]))
+    assert (running[0][2]["state"], last[0][2]["position"]) == ("running", 2)
+    container.die()
+    wait_until(lambda: berth.get(jobs[2]["status_url"]).json["position"] == 3, "the first waits again")
+    running += first_events(berth, jobs[0], 1, running[0][1])
+    last += first_events(berth, jobs[2], 1, last[0][1])
+    assert (running[1][0], running[1][2]["position"], running[1][2]["reason"]) == ("state", 1, "requeue")
+    assert (last[1][0], last[1][2]["position"], last[1][2]["reason"]) == ("position", 3, "requeue")
+    threading.Event().wait(0.3)  # places are told at most every 250 ms
+    die.set()
+    release.set()
+    container.come_back()
+    events = [check(stream.result()) for stream in streams]
+    assert [{data["position"] for _, _, data in one if data.get("reason")} for one in events] == [{1}, {2}]
+    check(running + follow(urls[0], headers={"Last-Event-ID": running[1][1]}))
+    check(last + follow(urls[2], headers={"Last-Event-ID": last[1][1]}))
+
+
+def test_a_crash_is_a_reason(serve, scripted, tmp_path):
+    """What ran waits again after it, and those behind it are told; no id goes back."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = serve().containers(container).flag("store", f"sqlite:{tmp_path}/b.db").start().wait_for_slots(1)
+    jobs = [ask(berth) for _ in range(2)]
+    told = [first_events(berth, job, 1) for job in jobs]
+    assert [events[0][2].get("position") for events in told] == [None, 1]
+    berth.signal(signal.SIGKILL).wait()
+    container.die()
+    berth = serve().containers(container).flag("store", f"sqlite:{tmp_path}/b.db").start()
+    for events, job, place in zip(told, jobs, (1, 2)):
+        events += first_events(berth, job, 1, events[-1][1])
+        assert (events[1][2]["position"], events[1][2]["reason"]) == (place, "requeue")
+    release.set()
+    container.come_back()
+    for events, job in zip(told, jobs):
+        check(events + follow(f"http://{berth.address}{job['events_url']}", headers={"Last-Event-ID": events[-1][1]}))
 
 
 def test_what_is_no_stream(gateway, scripted):

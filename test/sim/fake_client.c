@@ -4,6 +4,7 @@
 #include "fake_client.h"
 
 #include "ask.h"
+#include "follow.h"
 #include "own.h"
 #include "talk.h"
 #include "world.h"
@@ -48,6 +49,7 @@ struct fake_client {
 	bool answering, interim, from_container, is_problem, keeps;
 	bool failed_job; /* the problem is the job's */
 	bool is_stream;  /* of events */
+	struct follow follow;
 	int status;
 	uint64_t got_bytes;
 	char *text; /* owned; text_bytes: of Berth's own answer */
@@ -427,6 +429,7 @@ static void check_own_head(struct fake_client *c)
 	const struct http_head *h = c->reader.head;
 	uint8_t kind = first_asked(c)->kind;
 	c->is_stream = kind == ASK_EVENTS && is_type(h, STR("text/event-stream"));
+	c->follow = (struct follow){ 0 };
 	VERIFY(w,
 		c->is_problem || c->is_stream || is_type(h, STR("application/json")) ||
 			(kind == ASK_CANCEL && h->status == 204),
@@ -475,6 +478,20 @@ static void grow_text(struct fake_client *c, uint32_t least)
 	c->text = sim_realloc(c->text, c->text_cap);
 }
 
+/* Whole events are judged, and make room for the next. */
+static void take_events(struct fake_client *c)
+{
+	struct str text = { c->text, c->text_bytes }, event;
+	while ((event = follow_cut(text)).len) {
+		const char *wrong = follow_event(&c->follow, event);
+		VERIFY(c->world, !wrong, "an event of job %u: %s, after %s: %.*s", first_asked(c)->job, wrong,
+			c->follow.id, (int)event.len, event.ptr);
+		text = str_skip(text, event.len);
+	}
+	memmove(c->text, text.ptr, text.len);
+	c->text_bytes = (uint32_t)text.len;
+}
+
 static void payload_read(struct fake_client *c, struct str payload)
 {
 	struct world *w = c->world;
@@ -484,13 +501,13 @@ static void payload_read(struct fake_client *c, struct str payload)
 		VERIFY(w, pattern_fits(&w->ledger, token, SIDE_ANSWER, c->got_bytes, payload),
 			"token %u gets other bytes than its container sent", token);
 	} else {
-		if (c->is_stream && c->text_bytes + payload.len > TEXT_MAX)
-			c->text_bytes = 0; /* only how it ends is looked at */
 		VERIFY(w, c->text_bytes + payload.len <= TEXT_MAX, "Berth's own answer is too long");
 		if (c->text_bytes + payload.len > c->text_cap)
 			grow_text(c, c->text_bytes + (uint32_t)payload.len);
 		memcpy(c->text + c->text_bytes, payload.ptr, payload.len);
 		c->text_bytes += (uint32_t)payload.len;
+		if (c->is_stream)
+			take_events(c);
 	}
 	c->got_bytes += payload.len;
 }
@@ -584,9 +601,8 @@ static void check_poll(struct fake_client *c, const struct own_answer *own)
 /* The last event tells the job's end. */
 static void check_events_end(struct fake_client *c)
 {
-	static const char end[] = "\nid: end\ndata: {";
-	VERIFY(c->world, memmem(c->text, c->text_bytes, end, sizeof end - 1),
-		"events end before the job: %.*s", (int)c->text_bytes, c->text);
+	VERIFY(c->world, c->follow.over && !c->text_bytes, "events end before the job: %.*s",
+		(int)c->text_bytes, c->text);
 }
 
 static void own_answer_read(struct fake_client *c)

@@ -151,6 +151,7 @@ static bool keep_member(struct own_answer *a, struct str name, struct str value)
 		{ STR("message"), a->message, sizeof a->message },
 		{ STR("id"), a->id, sizeof a->id },
 		{ STR("state"), a->state, sizeof a->state },
+		{ STR("reason"), a->reason, sizeof a->reason },
 		{ STR("status_url"), a->status_url, sizeof a->status_url },
 		{ STR("result_url"), a->result_url, sizeof a->result_url },
 	};

@@ -9,7 +9,7 @@ struct own_answer {
 	int64_t status;    /* of a problem; -1: none */
 	char message[128]; /* of a submission */
 	char id[40];
-	char state[16];
+	char state[16], reason[16];
 	int64_t position; /* -1: none */
 	bool has_eta;     /* a number or null */
 	char status_url[96], result_url[96];
