@@ -521,15 +521,20 @@ static void on_error(struct io_stream *s, int err)
 
 /* ---- time-outs ---- */
 
+/* Who waits for an answer or a 202 is never told that the queue is too slow. */
+static uint64_t wait_is_over_us(const struct exchange *ex)
+{
+	const struct request *q = ex->request;
+	return q->wait_until_us ? q->wait_until_us : q->queued_us + ex->route->settings->queue_max_wait_us;
+}
+
 void client_watch_wait(struct client *c)
 {
 	const struct exchange *ex = c->exchange;
-	uint64_t due_us = ex->request->queued_us + ex->route->settings->queue_max_wait_us;
+	uint64_t due_us = wait_is_over_us(ex);
 	uint64_t beat_us = c->reactor->io->now_us + (uint64_t)ex->request->heartbeat_s * 1000000;
 	if (ex->request->heartbeat_s && beat_us < due_us)
 		due_us = beat_us;
-	if (ex->request->wait_until_us && ex->request->wait_until_us < due_us)
-		due_us = ex->request->wait_until_us;
 	io_timer_set(c->reactor->io, &c->timer, due_us);
 }
 
@@ -564,7 +569,7 @@ static void waited(struct client *c)
 	}
 	if (!ex || ex->ticket.state != TICKET_WAITING)
 		return;
-	if (c->reactor->io->now_us >= ex->request->queued_us + ex->route->settings->queue_max_wait_us) {
+	if (c->reactor->io->now_us >= wait_is_over_us(ex)) {
 		exchange_problem(ex, PROBLEM_QUEUE_TIMEOUT, "no container became free within queue.max_wait");
 		return;
 	}

@@ -188,6 +188,8 @@ static void note_preference(struct exchange *ex, struct preference p, bool wants
 	if (ex->respond_async && p.has_wait && p.wait_s)
 		ex->request->wait_until_us = ex->route->reactor->io->now_us + p.wait_s * 1000000;
 	ex->wants_events = wants_events;
+	if (ex->respond_async)
+		ex->request->heartbeat_s = 0; /* they would be the beginning of an answer */
 }
 
 /* False when the request's Idempotency-Key is none (and the exchange has been told so). */

@@ -106,6 +106,33 @@ def test_a_wait_that_ends_in_the_queue_keeps_its_place(gateway, scripted):
     wait_for_state(berth, first, "done")
 
 
+def test_a_wait_may_be_longer_than_queue_max_wait(gateway, scripted):
+    """It only chooses between the answer and a 202, and makes no request fail."""
+    release = threading.Event()
+    berth = gateway(scripted().always(when(release, echo)), queue_max_wait="1s")
+    running = Background(ask, berth, "respond-async, wait=2")
+    berth.wait_for_slots(0)
+    waiting = Background(ask, berth, "respond-async, wait=2")
+    assert [(one.result().status, one.result().json["state"]) for one in (running, waiting)] == [(202, "running"), (202, "queued")]
+    release.set()
+    for one in (running, waiting):
+        wait_for_state(berth, one.result().json, "done")
+
+
+def test_a_wait_has_no_heartbeats(gateway, scripted):
+    """They would be the beginning of an answer, and what begins when the wait is over could not be told from it."""
+    release = threading.Event()
+    berth = gateway(scripted().always(when(release, echo)))
+    ask(berth)
+    with RawClient(berth.address) as client:
+        client.request("POST", "/run_model", b"x", head="Host: h\r\nPrefer: respond-async, wait=2\r\n"
+                       "Accept: text/event-stream\r\nBerth-Heartbeat: 1\r\n")
+        client.reader.until(b"\r\n\r\n")
+        assert b"event: state\nid: 1.0.1\n" in client.reader.until(b"\n\n\r\n")
+        release.set()
+        assert b'"state":"done"' in client.reader.chunks()
+
+
 def test_a_client_that_leaves_during_its_wait_leaves_nothing(gateway, scripted):
     release = threading.Event()
     container = scripted().always(when(release, echo))
