@@ -208,10 +208,9 @@ void jobs_leave_queue(struct jobs *j)
 			if (!ex->job || !ex->job->committed)
 				continue;
 			struct job *job = ex->job;
+			watch_job_left(job);
 			job_let_go(job);
 			exchange_drop(ex);
-			while (job->watches)
-				client_close(job->watches->client);
 			job_forget_when_told(job);
 		}
 		route_pump(j->reactor->routes[i]);

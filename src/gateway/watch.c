@@ -380,6 +380,32 @@ void watch_job_over(struct job *job)
 		watch_unfollow(job->watches);
 }
 
+/* The result is not to be waited for any more: where is it now? */
+static void reply_place(struct watch *w)
+{
+	struct job *job = w->job;
+	bool accepts = w->accepts, applied = w->applied;
+	struct client *c = watch_finish(w);
+	if (accepts)
+		reply_accepted(c, job, applied);
+	else
+		reply_not_ready(c, job);
+}
+
+static void on_left(struct watch *w, const void *arg)
+{
+	(void)arg;
+	if (w->kind == WATCH_RESULT)
+		reply_place(w);
+	else
+		end_events(w);
+}
+
+void watch_job_left(struct job *job)
+{
+	each(job, on_left, NULL);
+}
+
 /* ---- time ---- */
 
 static void beat(struct watch *w)
@@ -393,13 +419,7 @@ void watch_timer(struct watch *w)
 {
 	uint64_t now_us = w->reactor->io->now_us;
 	if (w->kind == WATCH_RESULT && w->job && w->waits && now_us >= w->deadline_us) {
-		struct job *job = w->job;
-		bool accepts = w->accepts, applied = w->applied;
-		struct client *c = watch_finish(w);
-		if (accepts)
-			reply_accepted(c, job, applied);
-		else
-			reply_not_ready(c, job);
+		reply_place(w);
 		return;
 	}
 	if (w->kind != WATCH_EVENTS || !w->begun)

@@ -85,3 +85,4 @@ void watch_job_refused(struct job *job, const struct store_reply *reply);
 void watch_job_stuck(struct job *job); /* its end cannot be stored yet */
 void watch_job_news(struct job *job);
 void watch_job_over(struct job *job);
+void watch_job_left(struct job *job); /* in the queue, for the next start */

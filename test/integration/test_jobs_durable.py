@@ -110,6 +110,30 @@ def test_attempts_count_from_one_life_to_the_next(durable, scripted):
     assert state(berth, job) == "failed" and len(container.requests) == 2
 
 
+def test_a_drain_cuts_nobody_off(durable, scripted):
+    """Who waits for a job that is left to the next start is told where it stands; a stream ends, to be taken up again."""
+    release = threading.Event()
+    berth = durable(scripted().always(when(release, echo)))
+    ask(berth)
+    job = ask(berth)
+    with RawClient(berth.address) as poll, RawClient(berth.address) as keyed, RawClient(berth.address) as stream:
+        stream.request("GET", job["events_url"])
+        poll.request("GET", job["result_url"] + "?wait=60")
+        keyed.request("POST", "/run_model", b"y", head="Host: h\r\nPrefer: respond-async, wait=60\r\nIdempotency-Key: 0123456789abcdef\r\n")
+        stream.reader.until(b"\r\n\r\n")
+        berth.wait_for_queue(2)
+        wait_until(lambda: berth.status()["connections"] >= 3, "they wait")
+        berth.signal(signal.SIGTERM)
+        answer = poll.answer()
+        assert (answer.status, json.loads(answer.body)["state"], answer["Connection"]) == (409, "queued", "close")
+        answer = keyed.answer()
+        assert (answer.status, answer["Preference-Applied"], answer["Connection"]) == (202, "respond-async", "close")
+        assert b'"position":1' in stream.reader.chunks()
+        assert poll.is_closed() and keyed.is_closed() and stream.is_closed()
+    release.set()
+    assert berth.wait() == 0
+
+
 def test_numbers_go_on(durable, scripted):
     """What comes after a restart comes behind what waited before it."""
     release = threading.Event()
