@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LEFT_ALONE_S = 60 }; /* until a pool may be configured again */
+enum {
+	LEFT_ALONE_S = 60, /* until a pool may be configured again */
+	EXTRA_BYTES = 160, /* of fields */
+};
 
 static void key_u64(struct json *j, const char *key, uint64_t v)
 {
@@ -239,12 +242,18 @@ void reply_status(struct client *c, const struct job *job)
 	client_reply(c, 200, "application/json", STR(NO_STORE), json_str(j));
 }
 
+static void write_location(char extra[EXTRA_BYTES], const struct store_id *id, bool applied)
+{
+	char hex[STORE_ID_CHARS + 1];
+	snprintf(extra, EXTRA_BYTES, NO_STORE "Location: /berth/jobs/%s\r\n%s", store_id_print(id, hex),
+		applied ? "Preference-Applied: respond-async\r\n" : "");
+}
+
 void reply_accepted(struct client *c, const struct job *job, bool applied)
 {
 	struct json *j = &c->reactor->json;
-	char extra[256], hex[STORE_ID_CHARS + 1];
-	snprintf(extra, sizeof extra, NO_STORE "Location: /berth/jobs/%s\r\n%s",
-		store_id_print(&job->id, hex), applied ? "Preference-Applied: respond-async\r\n" : "");
+	char extra[EXTRA_BYTES];
+	write_location(extra, &job->id, applied);
 	describe_job(j, job, NULL);
 	json_bytes(j, STR("\n"));
 	client_reply(c, 202, "application/json", str_of(extra), json_str(j));
@@ -281,17 +290,11 @@ void reply_left_alone(struct client *c, const struct store_record *rec)
 	not_ready(c, NULL, rec->state, LEFT_ALONE_S);
 }
 
-static void write_location(char extra[160], const struct store_record *rec)
-{
-	char hex[STORE_ID_CHARS + 1];
-	snprintf(extra, 160, NO_STORE "Location: /berth/jobs/%s\r\n", store_id_print(&rec->id, hex));
-}
-
-void reply_accepted_before(struct client *c, const struct store_record *rec, bool submit)
+void reply_accepted_before(struct client *c, const struct store_record *rec, bool submit, bool applied)
 {
 	struct json *j = &c->reactor->json;
-	char extra[160];
-	write_location(extra, rec);
+	char extra[EXTRA_BYTES];
+	write_location(extra, &rec->id, applied);
 	json_reset(j);
 	json_open(j, '{');
 	if (submit)
@@ -305,8 +308,8 @@ void reply_accepted_before(struct client *c, const struct store_record *rec, boo
 void reply_key_in_use(struct client *c, const struct store_record *rec)
 {
 	struct json *j = &c->reactor->json;
-	char extra[160];
-	write_location(extra, rec);
+	char extra[EXTRA_BYTES];
+	write_location(extra, &rec->id, false);
 	json_reset(j);
 	problem_write(j, PROBLEM_KEY_IN_USE,
 		STR("the job that came with this Idempotency-Key is not over; follow it"), true);

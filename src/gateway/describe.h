@@ -45,5 +45,5 @@ void reply_left_alone(struct client *c, const struct store_record *rec);
 
 /* The Idempotency-Key belongs to a job that is over: what it was told then, with what has become of it. Or to
  * one that is not: 409. */
-void reply_accepted_before(struct client *c, const struct store_record *rec, bool submit);
+void reply_accepted_before(struct client *c, const struct store_record *rec, bool submit, bool applied);
 void reply_key_in_use(struct client *c, const struct store_record *rec);

@@ -104,16 +104,17 @@ void watch_reply_repeat(struct watch *w, const struct store_record *rec)
 	bool over = store_is_final(rec->state), submit = w->kind == WATCH_MESSAGE || (ex && ex->submit);
 	if (ex)
 		exchange_forget(ex);
-	if (over && w->deadline_us) {
+	if (over && (w->then_events || w->deadline_us)) {
 		watch_unfollow(w);
-		w->kind = WATCH_RESULT;
+		w->kind = w->then_events ? WATCH_EVENTS : WATCH_RESULT;
 		w->id = rec->id;
 		watch_ask(w);
 		return;
 	}
+	bool applied = w->applied;
 	struct client *c = watch_finish(w);
 	if (over)
-		reply_accepted_before(c, rec, submit);
+		reply_accepted_before(c, rec, submit, applied);
 	else
 		reply_key_in_use(c, rec);
 }

@@ -198,6 +198,7 @@ def test_a_key_whose_job_is_finished(gateway, scripted, store):
     wait_for_state(berth, first.json, "done")
     again = ask(berth, Idempotency_Key=KEY)
     assert (again.status, again.headers["Location"], again.json["id"]) == (202, first.headers["Location"], first.json["id"])
+    assert again.headers["Preference-Applied"] == "respond-async"
     assert again.json["state"] == "done" and len(container.requests) == 1
 
 
@@ -256,6 +257,19 @@ def test_a_key_of_a_submission(gateway, scripted, store):
     again = ask(berth, None, path="/new_request", Idempotency_Key=KEY)
     assert (again.status, again.json["message"], again.json["id"]) == (200, first.json["message"], first.json["id"])
     assert len(container.requests) == 1
+
+
+def test_events_of_a_key_whose_job_is_finished(gateway, scripted, store):
+    """Who asks for events gets them, however late: the last one, and the end."""
+    container = scripted()
+    berth = gateway(container, store=store)
+    for path, prefer in (("/run_model", "respond-async"), ("/run_model", "respond-async, wait=20"), ("/new_request", None)):
+        key = f"{KEY}-{path}"
+        wait_for_state(berth, ask(berth, "respond-async", path=path, Idempotency_Key=key).json, "done")
+        again = ask(berth, prefer, path=path, Idempotency_Key=key, Accept="text/event-stream")
+        assert (again.status, again.headers["Content-Type"]) == (200, "text/event-stream")
+        assert again.text.count("event: ") == 1 and again.text.startswith("event: result\nid: end\n")
+    assert len(container.requests) == 2
 
 
 def test_a_key_of_a_synchronous_request_is_the_containers(gateway, scripted):
