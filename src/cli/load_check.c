@@ -28,8 +28,8 @@ enum stage { STAGE_NONE, STAGE_QUEUED, STAGE_RUNNING, STAGE_OVER };
 
 struct following {
 	enum stage stage;
-	uint64_t position; /* the last that was told; 0: none */
-	uint64_t changes;  /* the first part of the last id */
+	uint64_t position;       /* the last that was told; 0: none */
+	uint64_t epoch, changes; /* of the last id */
 };
 
 static enum stage stage_of(const char *state)
@@ -61,16 +61,17 @@ static const char *follow(struct following *f, const json_t *data)
 	return NULL;
 }
 
-/* "4.17": changes of state, place. The end has no number. */
+/* "1.4.17": a life of the store, changes of state in it, place. The end has no number. */
 static const char *follow_id(struct following *f, struct str id)
 {
-	uint64_t changes;
+	uint64_t epoch, changes;
 	if (str_eq(id, STR("end")))
 		return NULL;
-	if (!str_to_u64(str_cut(&id, '.'), &changes))
+	if (!str_to_u64(str_cut(&id, '.'), &epoch) || !str_to_u64(str_cut(&id, '.'), &changes))
 		return "an event's id cannot be read";
-	if (changes < f->changes)
+	if (epoch < f->epoch || (epoch == f->epoch && changes < f->changes))
 		return "an event's id goes back";
+	f->epoch = epoch;
 	f->changes = changes;
 	return NULL;
 }

@@ -11,34 +11,41 @@ struct stream {
 };
 
 static const struct stream streams[] = {
-	{ "event: state\nid: 0.2\ndata: {\"state\": \"queued\", \"position\": 2}\n\n"
-	  "event: position\nid: 0.1\ndata: {\"state\": \"queued\", \"position\": 1}\n\n"
+	{ "event: state\nid: 1.0.2\ndata: {\"state\": \"queued\", \"position\": 2}\n\n"
+	  "event: position\nid: 1.0.1\ndata: {\"state\": \"queued\", \"position\": 1}\n\n"
 	  ":\n\n"
-	  "event: state\nid: 1.0\ndata: {\"state\": \"running\"}\n\n"
+	  "event: state\nid: 1.1.0\ndata: {\"state\": \"running\"}\n\n"
 	  "event: result\nid: end\ndata: {\"state\": \"done\"}\n\n",
 		NULL },
-	{ "id: 1.0\ndata: {\"state\": \"running\"}\n\n"
-	  "id: 2.7\ndata: {\"state\": \"queued\", \"position\": 7, \"reason\": \"requeue\"}\n\n"
+	{ "id: 1.1.0\ndata: {\"state\": \"running\"}\n\n"
+	  "id: 1.2.7\ndata: {\"state\": \"queued\", \"position\": 7, \"reason\": \"requeue\"}\n\n"
 	  "id: end\ndata: {\"state\": \"failed\"}\n\n",
 		NULL },
 	{ "id: end\ndata: {\"state\": \"cancelled\"}\n\n", NULL },
 	{ "", "a job's events ended before the job" },
 	{ ":\n\n", "a job's events ended before the job" },
-	{ "id: 1.0\ndata: {\"state\": \"running\"}\n\n", "a job's events ended before the job" },
-	{ "id: 0.2\ndata: {\"state\": \"queued\", \"position\": 2}\n\n"
-	  "id: 0.3\ndata: {\"state\": \"queued\", \"position\": 3}\n\n",
+	{ "id: 1.1.0\ndata: {\"state\": \"running\"}\n\n", "a job's events ended before the job" },
+	{ "id: 1.0.2\ndata: {\"state\": \"queued\", \"position\": 2}\n\n"
+	  "id: 1.0.3\ndata: {\"state\": \"queued\", \"position\": 3}\n\n",
 		"a job's place in the queue has risen" },
-	{ "id: 0.0\ndata: {\"state\": \"queued\"}\n\n", "a queued job's event tells no place" },
-	{ "id: 1.0\ndata: {\"state\": \"running\"}\n\n"
-	  "id: 1.1\ndata: {\"state\": \"queued\", \"position\": 1}\n\n",
+	{ "id: 1.0.0\ndata: {\"state\": \"queued\"}\n\n", "a queued job's event tells no place" },
+	{ "id: 1.1.0\ndata: {\"state\": \"running\"}\n\n"
+	  "id: 1.1.1\ndata: {\"state\": \"queued\", \"position\": 1}\n\n",
 		"a job's state went back without a word of a new attempt" },
 	{ "id: end\ndata: {\"state\": \"done\"}\n\nid: end\ndata: {\"state\": \"done\"}\n\n",
 		"an event came after the job's end" },
-	{ "id: 3.0\ndata: {\"state\": \"running\"}\n\nid: 2.0\ndata: {\"state\": \"running\"}\n\n",
+	{ "id: 1.3.0\ndata: {\"state\": \"running\"}\n\nid: 1.2.0\ndata: {\"state\": \"running\"}\n\n",
 		"an event's id goes back" },
+	{ "id: 2.0.1\ndata: {\"state\": \"queued\", \"position\": 1}\n\n"
+	  "id: 1.4.1\ndata: {\"state\": \"queued\", \"position\": 1}\n\n",
+		"an event's id goes back" },
+	{ "id: 1.4.0\ndata: {\"state\": \"running\"}\n\n"
+	  "id: 2.0.1\ndata: {\"state\": \"queued\", \"position\": 1, \"reason\": \"requeue\"}\n\n"
+	  "id: end\ndata: {\"state\": \"done\"}\n\n",
+		NULL },
 	{ "id: x\ndata: {\"state\": \"running\"}\n\n", "an event's id cannot be read" },
-	{ "id: 1.0\ndata: {\"state\"\n\n", "an event's data are no JSON" },
-	{ "id: 1.0\ndata: {}\n\n", "an event does not tell the job's state" },
+	{ "id: 1.1.0\ndata: {\"state\"\n\n", "an event's data are no JSON" },
+	{ "id: 1.1.0\ndata: {}\n\n", "an event does not tell the job's state" },
 };
 
 static void assert_phrase(const char *found, const char *wanted)
