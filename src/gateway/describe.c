@@ -80,13 +80,12 @@ static uint32_t position_of(const struct job *job)
 	return job->exchange ? ticket_position(&job->exchange->ticket) : 0;
 }
 
+/* Of what runs: 0, and no wait. */
 static void key_place(struct json *j, const struct job *job)
 {
 	uint32_t position = position_of(job);
-	if (!position)
-		return;
 	key_u64(j, "position", position);
-	describe_eta(j, pool_eta_us(&job->exchange->route->pool, position));
+	describe_eta(j, position ? pool_eta_us(&job->exchange->route->pool, position) : 0);
 }
 
 /* An end that is on its way to the store is none yet. */
@@ -102,6 +101,8 @@ void describe_job(struct json *j, const struct job *job, const char *reason)
 	json_open(j, '{');
 	key_id(j, &job->id);
 	key_str(j, "state", str_of(store_state_name(told_state(job))));
+	if (ex)
+		key_str(j, "pool", str_of(ex->route->settings->name));
 	key_place(j, job);
 	if (reason)
 		key_str(j, "reason", str_of(reason));

@@ -48,10 +48,7 @@ def test_both_messages(gateway, scripted, method):
         assert re.fullmatch("[0-9a-f]{32}", job["id"])
         assert job["status_url"] == f"/berth/jobs/{job['id']}"
         assert job["result_url"] == f"/berth/jobs/{job['id']}/result"
-        if n:
-            assert (job["position"], job["eta_ms"]) == (n, None)
-        else:
-            assert "position" not in job and "eta_ms" not in job
+        assert (job["position"], job["eta_ms"]) == (n, None if n else 0)
         assert list(job)[:2] == ["message", "id"]
     assert len({answer.json["id"] for answer in answers}) == 4
     release.set()
@@ -135,7 +132,8 @@ def test_a_jobs_life(gateway, scripted):
     before = time.time()
     running, waiting = submit(berth), submit(berth)
     now = status(berth, running)
-    assert (now["id"], now["state"], now["container"], now["attempts"]) == (running["id"], "running", "container1", 1)
+    assert (now["id"], now["state"], now["pool"], now["container"], now["attempts"]) == (running["id"], "running", "default", "container1", 1)
+    assert (now["position"], now["eta_ms"]) == (0, 0)
     assert before - 1 <= now["created"] <= now["started"] <= time.time() + 1 and now["finished"] is None
     now = status(berth, waiting)
     assert (now["state"], now["position"], now["eta_ms"], now["started"]) == ("queued", 1, None, None)
@@ -164,7 +162,7 @@ def test_a_result_that_is_not_ready(gateway, scripted):
     answer = berth.get(running["result_url"])
     assert (answer.status, answer.headers["Content-Type"]) == (409, "application/problem+json")
     assert (answer.json["type"], answer.json["state"]) == ("urn:berth:problem:not-ready", "running")
-    assert "position" not in answer.json
+    assert (answer.json["position"], answer.json["eta_ms"]) == (0, 0)
     assert int(answer.headers["Retry-After"]) >= 1
     answer = berth.get(waiting["result_url"])
     assert (answer.status, answer.json["state"], answer.json["position"]) == (409, "queued", 1)

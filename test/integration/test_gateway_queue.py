@@ -128,11 +128,10 @@ def test_positions_count_up_and_down(gateway, scripted):
     gate = Gate()
     berth = gateway(scripted().always(gate.step()))
     jobs = [submit(berth) for _ in range(9)]
-    assert "position" not in jobs[0]
-    assert [job["position"] for job in jobs[1:]] == list(range(1, 9))
+    assert [job["position"] for job in jobs] == list(range(9))
     for done in range(1, 9):
         gate.open()
-        wait_until(lambda: position_of(berth, jobs[done]) is None, f"job {done} runs")
+        wait_until(lambda: position_of(berth, jobs[done]) == 0, f"job {done} runs")
         assert [position_of(berth, job) for job in jobs[done + 1:]] == list(range(1, 9 - done))
     gate.open()
 

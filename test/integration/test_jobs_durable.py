@@ -141,7 +141,11 @@ def test_numbers_go_on(durable, scripted):
     berth = durable(container)
     old = [ask(berth, b"old %d" % n) for n in range(3)]
     berth.signal(signal.SIGKILL).wait()
+    container.die()
     berth = durable(container, wait=False)
+    record = berth.get(old[0]["status_url"]).json
+    assert (record["state"], record["attempts"]) == ("queued", 1) and record["created"] <= record["started"]
+    container.come_back()
     wait_for_state(berth, old[0], "running")
     new = ask(berth, b"new")
     assert (new["state"], new["position"]) == ("queued", 3)

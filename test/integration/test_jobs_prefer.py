@@ -34,7 +34,7 @@ def test_a_202(gateway, scripted):
         assert answer.headers["Location"] == job["status_url"] == job["cancel_url"] == f"/berth/jobs/{job['id']}"
         assert (job["result_url"], job["events_url"]) == (job["status_url"] + "/result", job["status_url"] + "/events")
         assert answer.headers["Cache-Control"] == "private, no-store"
-        assert (job["state"], job.get("position")) == (("queued", n) if n else ("running", None))
+        assert (job["state"], job["position"], job["eta_ms"]) == (("queued", n, None) if n else ("running", 0, 0))
     release.set()
     wait_for_state(berth, job, "done")
     assert berth.get(job["result_url"]).body == b"2"
