@@ -81,7 +81,9 @@ static const struct key keys[] = {
 		       "berth up has a database for each fleet's name in $XDG_STATE_HOME/berth, berth serve "
 		       "memory" },
 	{ SCOPE_TOP, KIND_TEXTS, "store_headers", LIST(settings, store_headers, n_store_headers),
-		.arg = "NAME", .doc = "of Authorization and Cookie, those that may be written to the store" },
+		.arg = "NAME",
+		.doc = "of Authorization and Cookie, those that background requests keep, in the store and "
+		       "on the way to a container" },
 	{ TOP(NUMBER, "jobs.max", jobs_max), NUMBER(1, 100000000),
 		.doc = "background requests that are not over (503 above it)" },
 	{ TOP(NUMBER, "jobs.max_records", jobs_max_records), NUMBER(1, 1000000000),

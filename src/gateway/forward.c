@@ -58,6 +58,7 @@ static uint64_t dropped_from_request(const struct forward_from *from, bool keep_
 	if (!from->trusted)
 		drop |= HTTP_FIELD_BIT(FIELD_FORWARDED) | HTTP_FIELD_BIT(FIELD_X_FORWARDED_HOST) |
 			HTTP_FIELD_BIT(FIELD_X_FORWARDED_PROTO);
+	/* what is not stored is not sent either: a job's container gets the same in whatever life */
 	if (from->durable && !settings_store_header(from->durable, STR("Authorization")))
 		drop |= HTTP_FIELD_BIT(FIELD_AUTHORIZATION);
 	if (from->durable && !settings_store_header(from->durable, STR("Cookie")))

@@ -77,7 +77,6 @@ void job_forget(struct jobs *j, struct job *job)
 	j->n_stuck -= job->stuck;
 	CHECK(!job->watches);
 	job_drop_answer(job);
-	free(job->submission);
 	objpool_put(&j->reactor->job_pool, job);
 }
 

@@ -23,18 +23,12 @@ struct reactor;
 struct route;
 struct watch;
 
-/* A job on its way to the store, which reads its request meanwhile. */
-struct submission {
-	struct exchange *lender; /* borrowed: whose request it is */
-	char head[];             /* as it is stored */
-};
-
 struct job {
 	struct job *next;   /* in its bucket */
 	struct jobs *table; /* borrowed: the owner */
 	struct store_id id;
 	struct exchange *exchange;       /* borrowed; NULL once its end is on its way to the store */
-	struct submission *submission;   /* owned; until it is committed */
+	struct exchange *lender;         /* borrowed; until it is committed: the store reads its request */
 	struct watch *watches;           /* borrowed: clients that wait for news */
 	struct job_answer *answer;       /* owned; NULL until it begins */
 	uint64_t created_us, started_us; /* wall clock; 0: not yet */

@@ -13,9 +13,8 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
 	struct exchange *ex = job->exchange;
-	exchange_returned(job->submission->lender);
-	free(job->submission);
-	job->submission = NULL;
+	exchange_returned(job->lender);
+	job->lender = NULL;
 	job->committed = reply->err == 0;
 	if (reply->err < 0) {
 		watch_job_refused(job, reply);
@@ -36,30 +35,6 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 	watch_job_committed(job);
 	if (job->exchange)
 		job_settle_in_queue(job);
-}
-
-/* The request's head without fields that are not to be written to a disk. */
-static struct str stored_head(const struct exchange *ex, char *buf)
-{
-	static const struct str secrets[] = { { "Authorization:", 14 }, { "Cookie:", 7 } };
-	const struct settings *s = ex->route->reactor->settings;
-	struct str rest = { ex->request->text, ex->request->head_bytes };
-	size_t n = 0;
-	while (rest.len) {
-		const char *end = memchr(rest.ptr, '\n', rest.len);
-		size_t line = end ? (size_t)(end - rest.ptr) + 1 : rest.len;
-		bool secret = false;
-		for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
-			secret |= line > secrets[i].len &&
-				str_eq_nocase((struct str){ rest.ptr, secrets[i].len }, secrets[i]) &&
-				!settings_store_header(s, (struct str){ secrets[i].ptr, secrets[i].len - 1 });
-		if (!secret) {
-			memcpy(buf + n, rest.ptr, line);
-			n += line;
-		}
-		rest = str_skip(rest, line);
-	}
-	return (struct str){ buf, n };
 }
 
 /* The body: slices (malloc'ed, for the caller to free), and what stands in a file. 0 or -errno. */
@@ -97,13 +72,10 @@ static int enqueue(struct job *job, const struct job_request *req)
 	const struct pool_settings *ps = ex->route->settings;
 	struct store_message request = { .fd = -1 };
 	struct iovec *slices = NULL;
-	struct submission *sub = malloc(sizeof *sub + ex->request->head_bytes);
-	int err = sub ? lend_body(ex, &request, &slices) : -ENOMEM;
-	if (err < 0) {
-		free(sub);
+	int err = lend_body(ex, &request, &slices);
+	if (err < 0)
 		return err;
-	}
-	request.head = stored_head(ex, sub->head);
+	request.head = (struct str){ ex->request->text, ex->request->head_bytes };
 	job->deadline_us = ps->job_ttl_us ? job->created_us + ps->job_ttl_us : 0;
 	struct store_job sj = {
 		.id = job->id,
@@ -127,12 +99,9 @@ static int enqueue(struct job *job, const struct job_request *req)
 	}
 	err = store_enqueue(j->store, &sj, on_enqueued, job);
 	free(slices);
-	if (err < 0) {
-		free(sub);
+	if (err < 0)
 		return err;
-	}
-	sub->lender = ex;
-	job->submission = sub;
+	job->lender = ex;
 	exchange_lend(ex);
 	return 0;
 }

@@ -232,8 +232,8 @@ void jobs_finish(struct jobs *j)
 		while (j->buckets[i]) {
 			struct job *job = j->buckets[i];
 			struct exchange *ex = job->exchange;
-			if (job->submission)
-				exchange_returned(job->submission->lender);
+			if (job->lender)
+				exchange_returned(job->lender);
 			job_forget(j, job);
 			if (ex)
 				ex->job = NULL;

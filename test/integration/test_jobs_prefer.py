@@ -67,6 +67,18 @@ def test_any_request_of_a_pool(gateway, scripted):
     assert container.seen() == [("GET", "/a?b=c"), ("PUT", "/x"), ("DELETE", "/y"), ("PATCH", "/z")]
 
 
+@pytest.mark.parametrize(("flags", "kept"), [({}, None), ({"store_headers": "Authorization"}, "secret")])
+def test_secrets_that_are_not_stored_are_not_sent(gateway, scripted, flags, kept):
+    """Whether it runs at once or from the store: the container gets the same request."""
+    container = scripted()
+    berth = gateway(container, **flags)
+    assert ask(berth, "respond-async, wait=20", Authorization="secret").status == 200
+    for answer in (ask(berth, Authorization="secret"), ask(berth, None, path="/new_request", Authorization="secret")):
+        wait_for_state(berth, answer.json, "done")
+    assert ask(berth, None, Authorization="secret").status == 200
+    assert [request["Authorization"] for request in container.requests] == [kept] * 3 + ["secret"]
+
+
 # ---- wait=S: each way out ----
 
 

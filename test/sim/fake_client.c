@@ -574,7 +574,7 @@ static void check_submission(struct fake_client *c, const struct own_answer *own
 	VERIFY(w, !strcmp(own->message, expected), "token %u is told \"%s\"", c->asked[0], own->message);
 	VERIFY(w, !r->position || r->position == n, "token %u is told place %u and has %u", c->asked[0], n,
 		r->position);
-	VERIFY(w, !n || own->has_eta, "a place without eta_ms");
+	VERIFY(w, own->position >= 0 && own->has_eta, "token %u is told no place, or no eta_ms", c->asked[0]);
 	keep_job(c, own);
 }
 
