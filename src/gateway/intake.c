@@ -57,6 +57,13 @@ static void refuse(struct client *c, enum problem p, const char *detail)
 	client_problem(c, p, detail, problem_status(p) == 503 ? 1 : 0, no_extra);
 }
 
+/* What stands between the quotes, where there are two. */
+static struct str unquoted(struct str s)
+{
+	bool is_quoted = s.len >= 2 && s.ptr[0] == '"' && s.ptr[s.len - 1] == '"';
+	return is_quoted ? (struct str){ s.ptr + 1, s.len - 2 } : s;
+}
+
 /* Prefer: respond-async[, wait=S] (RFC 7240 §4.1, §4.3); what cannot be read is ignored (§2). */
 struct preference {
 	bool respond_async, has_wait;
@@ -77,7 +84,7 @@ static struct preference read_preference(const struct http_head *head)
 			if (str_eq_nocase(name, STR("respond-async")))
 				p.respond_async = true;
 			else if (str_eq_nocase(name, STR("wait")) && value.ptr && !p.has_wait)
-				p.has_wait = str_to_u64(str_trim(value), &p.wait_s) &&
+				p.has_wait = str_to_u64(unquoted(str_trim(value)), &p.wait_s) &&
 					p.wait_s <= PREFER_WAIT_MAX_S;
 		}
 	}
@@ -195,15 +202,24 @@ static void note_preference(struct exchange *ex, struct preference p, bool wants
 /* False when the request's Idempotency-Key is none (and the exchange has been told so). */
 static bool note_key(struct exchange *ex, const struct http_head *head)
 {
-	const struct http_field *key = http_field(head, FIELD_IDEMPOTENCY_KEY);
-	if (!key || !(ex->submit || ex->respond_async))
+	if (!http_has_field(head, FIELD_IDEMPOTENCY_KEY) || !(ex->submit || ex->respond_async))
 		return true;
-	if (key->value.len < KEY_MIN || key->value.len > STORE_KEY_MAX) {
-		exchange_problem(ex, PROBLEM_BAD_REQUEST, "an Idempotency-Key has 16 to 255 characters");
+	uint32_t n = 0;
+	struct str key = { NULL, 0 };
+	for (uint32_t i = 0; i < head->n_fields; i++) {
+		if (head->fields[i].id == FIELD_IDEMPOTENCY_KEY) {
+			key = unquoted(head->fields[i].value); /* a string (RFC 8941 §3.3.3), or the text */
+			n++;
+		}
+	}
+	if (n > 1 || key.len < KEY_MIN || key.len > STORE_KEY_MAX) {
+		exchange_problem(ex, PROBLEM_BAD_REQUEST,
+			n > 1 ? "a request has one Idempotency-Key"
+			      : "an Idempotency-Key has 16 to 255 characters");
 		return false;
 	}
 	struct request *q = ex->request;
-	q->key = strndup(key->value.ptr, key->value.len);
+	q->key = strndup(key.ptr, key.len);
 	q->fingerprint = fingerprint_create((struct str){ q->text, q->bytes });
 	if (!q->key || !q->fingerprint) {
 		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory");

@@ -101,6 +101,13 @@ def test_a_wait_that_ends_while_it_runs(gateway, scripted):
     assert berth.get(answer.json["result_url"]).body == b"x" and len(container.requests) == 1
 
 
+def test_a_wait_in_quotes(gateway, scripted):
+    """RFC 7240 §2: a value is a token or a quoted string."""
+    berth = gateway(scripted())
+    assert ask(berth, 'respond-async, wait="20"').status == 200
+    assert ask(berth, 'respond-async, wait="').status == 202
+
+
 def test_a_wait_that_ends_in_the_queue_keeps_its_place(gateway, scripted):
     release = threading.Event()
     container = scripted().always(when(release, echo))
@@ -253,12 +260,28 @@ def test_keys_of_long_and_chunked_bodies(gateway, scripted, store):
     assert ask(berth, body=body[:-1] + b"!", Idempotency_Key=KEY).status == 422
 
 
-@pytest.mark.parametrize(("key", "status"), [("x" * 15, 400), ("x" * 16, 202), ("x" * 255, 202), ("x" * 256, 400), ('"' + "x" * 14, 400)])
+@pytest.mark.parametrize(("key", "status"), [("x" * 15, 400), ("x" * 16, 202), ("x" * 255, 202), ("x" * 256, 400), ('"' + "x" * 14, 400),
+                                           ('"' + "x" * 15 + '"', 400), ('"' + "x" * 16 + '"', 202), ('"' + "x" * 255 + '"', 202)])
 def test_a_keys_length(gateway, scripted, key, status):
     for path, accepted in (("/run_model", 202), ("/new_request", 200)):
         answer = ask(gateway(scripted()), Idempotency_Key=key, path=path)
         assert answer.status == (400 if status == 400 else accepted)
         assert status != 400 or "16 to 255 characters" in answer.json["detail"]
+
+
+def test_a_key_in_quotes_is_the_same_key(gateway, scripted, store):
+    berth = gateway(scripted(), store=store)
+    first = ask(berth, Idempotency_Key=KEY).json
+    wait_for_state(berth, first, "done")
+    assert ask(berth, Idempotency_Key=f'"{KEY}"').json["id"] == first["id"]
+
+
+def test_two_keys(gateway, scripted):
+    """Which of them counts would be a guess."""
+    container = scripted()
+    with RawClient(gateway(container).address) as client:
+        answer = client.request("POST", "/new_request", b"x", head="Host: h\r\n" + f"Idempotency-Key: {KEY}\r\n" * 2).answer()
+    assert answer.status == 400 and b"one Idempotency-Key" in answer.body and not container.requests
 
 
 def test_a_key_of_a_submission(gateway, scripted, store):
