@@ -204,7 +204,9 @@ static void after_flush(struct client *c)
 	if (buffer_left(b))
 		return;
 	close_outbox(c);
-	if (c->phase == CLIENT_ANSWERING)
+	if (c->phase == CLIENT_WAITING && ex && ex->ticket.state == TICKET_WAITING)
+		client_watch_wait(c); /* it was the timer of sending */
+	else if (c->phase == CLIENT_ANSWERING)
 		answer_taken(c);
 	else if (c->phase == CLIENT_LINGERING)
 		io_shutdown(c->reactor->io, &c->stream);

@@ -428,6 +428,6 @@ void watch_timer(struct watch *w)
 		tell_place(w);
 	if (w->client && now_us >= w->beat_us)
 		beat(w);
-	if (w->client)
+	if (w->client && !w->client->out) /* else its timer is that of sending, until watch_taken */
 		client_set_timer(w->client, POSITION_US);
 }

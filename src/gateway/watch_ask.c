@@ -90,6 +90,8 @@ void watch_taken(struct watch *w)
 {
 	if (w->kind == WATCH_RESULT && w->begun && !w->asking)
 		watch_ask(w);
+	else if (w->kind == WATCH_EVENTS && w->begun)
+		watch_timer(w);
 }
 
 /* The key was used before, by a job of which this is the record. */

@@ -3,7 +3,7 @@
  *
  *   set NAME VALUE     a setting, before the first event; containers, slots, queue.max, retry, …
  *   after 5ms          time passes; else 2 ms an event
- *   client 1 connects | leaves | is closed | sends TEXT | gets TEXT | waits
+ *   client 1 connects | leaves | is closed | pauses | resumes | sends TEXT | gets TEXT | waits
  *   container 1 gets TEXT | sends TEXT | waits | closes | dies | refuses | accepts | is free | is down | is zombie
  *   gateway drains | reloads | stops
  *   clock 1h           the calendar's clock is set forward
@@ -275,6 +275,8 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 		p->slots = (uint32_t)strtoul(value, NULL, 10);
 	else if (!strcmp(name, "queue.max"))
 		p->queue_max = (uint32_t)strtoul(value, NULL, 10);
+	else if (!strcmp(name, "client_room"))
+		s->sim->client_traits.room_bytes = (uint32_t)strtoul(value, NULL, 10);
 	else if (!strcmp(name, "retry"))
 		p->retry = !strcmp(value, "always") ? RETRY_ALWAYS
 			: !strcmp(value, "never")   ? RETRY_NEVER
@@ -330,6 +332,11 @@ static void client_event(struct scene *s, struct party *p, const char *verb, cha
 		hear(s, p, rest);
 	} else if (!strcmp(verb, "waits")) {
 		must_be(s, p->n_heard == p->n_checked && !p->closed, "that nothing more has come");
+	} else if (!strcmp(verb, "pauses") || !strcmp(verb, "resumes")) {
+		if (!p->end)
+			fail(s, "there is no connection");
+		wire_pause(p->end, verb[0] == 'p');
+		pass(s, EVENT_US);
 	} else if (!strcmp(verb, "leaves")) {
 		wire_close(p->end, true);
 		p->end = NULL;
