@@ -108,7 +108,7 @@ void watch_store_problem(struct watch *w, int err)
 		client_abort(watch_finish(w));
 	else if (err == -ENOENT)
 		watch_problem(w, PROBLEM_NOT_FOUND,
-			"no job has this id; finished jobs are forgotten after jobs.max_age");
+			"no job has this id; finished jobs are forgotten after jobs.record_age");
 	else if (err == -ENODATA)
 		watch_problem(w, PROBLEM_GONE, "the job is over, and its result is not kept any more");
 	else if (err == -ENOSPC || err == -EDQUOT)

@@ -408,6 +408,7 @@ def test_purge_of_the_record(durable, scripted):
     job = ask(berth)
     wait_for_state(berth, job, "done")
     wait_until(lambda: berth.get(job["status_url"]).status == 404, "the record is gone")
+    assert "jobs.record_age" in berth.get(job["status_url"]).json["detail"]
     assert berth.get(job["result_url"]).status == 404
 
 
