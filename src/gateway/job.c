@@ -101,10 +101,10 @@ static void on_ended(void *owner, const struct store_reply *reply)
 	struct job *job = owner;
 	struct jobs *j = job->table;
 	if (!is_settled(reply->err)) {
-		if (!job->stuck)
+		if (!job->warned)
 			log_warning("a job's end cannot be stored, tried again: %s", strerror(-reply->err));
 		j->n_stuck += !job->stuck;
-		job->stuck = true;
+		job->stuck = job->warned = true;
 		watch_job_stuck(job);
 		return;
 	}

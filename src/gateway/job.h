@@ -42,6 +42,7 @@ struct job {
 	bool delayed : 1;   /* … which a limit has stopped, and a warning was written */
 	bool over : 1;      /* it goes once these have come */
 	bool stuck : 1;     /* its end could not be stored: tried again */
+	bool warned : 1;    /* … and a warning was written */
 	bool cancelled : 1; /* the end that is on its way is a client's wish */
 };
 

@@ -523,6 +523,9 @@ def test_a_full_disk(scripted, tmp_path, environment, started):
     assert answer.status == 204 or (answer.status == 507 and "tried again" in answer.json["detail"])
     release.set()  # jobs that run go on too
     wait_until(lambda: len(containers[0].requests) == len(waiting), "all jobs run")
+    wait_until(lambda: "a job's end cannot be stored" in berth.output, "one is stuck")
+    threading.Event().wait(3.2)  # their ends are tried again each second
+    assert berth.output.count("a job's end cannot be stored") <= len(waiting) + 1  # one line a job
     (root / "filler").unlink()
     wait_until(lambda: full().status == 202, "all is well again")
     for n, job in enumerate(waiting):
