@@ -254,6 +254,9 @@ void container_up(struct container *c);
  */
 void container_down(struct container *c, uint64_t now_us);
 
+/* The pool has other limits: a pause that they do not allow is shortened. */
+void container_follow(struct container *c, uint64_t now_us);
+
 /* One more failure; takes the container out when there were `fall` in a row. */
 void container_failed(struct container *c, uint64_t now_us);
 

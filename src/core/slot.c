@@ -289,6 +289,15 @@ void container_down(struct container *c, uint64_t now_us)
 	leave_service(c, CONTAINER_DOWN);
 }
 
+void container_follow(struct container *c, uint64_t now_us)
+{
+	uint64_t most_us = c->pool->limits.backoff_max_us;
+	if (c->backoff_us > most_us)
+		c->backoff_us = most_us;
+	if (c->state == CONTAINER_DOWN && c->retry_at_us > now_us + most_us)
+		c->retry_at_us = now_us + most_us;
+}
+
 void container_failed(struct container *c, uint64_t now_us)
 {
 	c->failures++;

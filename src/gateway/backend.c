@@ -216,6 +216,21 @@ void backend_retry_later(struct backend *b)
 		arm(b, b->container->retry_at_us);
 }
 
+void backend_follow(struct backend *b)
+{
+	const struct container *c = b->container;
+	uint64_t due_us = b->timer.due_us, now_us = b->route->reactor->io->now_us;
+	container_follow(b->container, now_us);
+	if (c->state == CONTAINER_UP && b->route->settings->health.path) {
+		uint64_t next_us = now_us + next_probe_us(b);
+		if (!due_us ||
+			next_us < due_us) /* one that is due sooner stays: reloads keep no probe away */
+			arm(b, next_us);
+	} else if (c->state == CONTAINER_DOWN && due_us > c->retry_at_us) {
+		arm(b, c->retry_at_us);
+	}
+}
+
 void backend_probed(struct backend *b, int status)
 {
 	if (status < 300 || b->warned)

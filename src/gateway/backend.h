@@ -76,6 +76,9 @@ void backend_note(struct backend *b, enum container_state before);
 /* After a failure: while the container is DOWN it is tried again at its retry_at_us. */
 void backend_retry_later(struct backend *b);
 
+/* The route has other settings: what is timed by the old ones comes no later than by these. */
+void backend_follow(struct backend *b);
+
 /* A probe was answered, alive. */
 void backend_probed(struct backend *b, int status);
 

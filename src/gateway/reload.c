@@ -39,6 +39,8 @@ static bool update_route(struct route *route, const struct pool_settings *ps)
 	route->pool.limits = route_limits(ps);
 	route->retry_budget.percent = ps->retry_percent;
 	route->retry_budget.least = ps->retry_min;
+	for (uint32_t i = 0; i < route->pool.n_containers; i++)
+		backend_follow(backend_of(route->pool.containers[i]));
 	members_forgive(route);
 	return discoveries_follow(route);
 }

@@ -19,6 +19,13 @@ def write_config(path, *containers, more=""):
                     more)
 
 
+def taken_over(berth):
+    """Reloads, and waits until that is through."""
+    before = berth.output.count("the configuration is taken over")
+    berth.signal(signal.SIGHUP)
+    wait_until(lambda: berth.output.count("the configuration is taken over") > before, "the reload")
+
+
 class Traffic:
     """Clients that ask without a pause until they are told to stop, and what they were answered."""
 
@@ -67,9 +74,7 @@ def test_containers_come_and_go_under_load(gateway, scripted, tmp_path):
     traffic = Traffic(berth)
     for i in range(12):
         write_config(config, *(containers[(i + k) % 3] for k in range(2)))
-        reloads = berth.output.count("the configuration is taken over")
-        berth.signal(signal.SIGHUP)
-        wait_until(lambda: berth.output.count("the configuration is taken over") > reloads)
+        taken_over(berth)
         traffic.go_on()
     assert min(traffic.end()) > 0
     assert [one.in_flight_max for one in containers] == [1, 1, 1]
@@ -120,6 +125,24 @@ def test_the_queue_stays(gateway, scripted, tmp_path):
     release.set()
     assert [client.result().body for client in clients] == [b"%d" % i for i in range(5)]
     assert [one.body for one in container.requests] == [b"%d" % i for i in range(5)]
+
+
+def test_health_checks_follow_a_reload(gateway, scripted, tmp_path):
+    """Of containers that are up: checks that are new, and those whose pause has become shorter."""
+    container = scripted()
+    config = tmp_path / "fleet.yaml"
+    write_config(config, container)
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(1)
+    write_config(config, container, more="    health: {path: /health, interval: 50ms}\n")
+    taken_over(berth)
+    wait_until(lambda: container.seen().count(("GET", "/health")) >= 3, "health checks that are new")
+    write_config(config, container, more="    health: {path: /health, interval: 1h}\n")
+    taken_over(berth)
+    wait_until(lambda: container.seen().count(("GET", "/health")) >= 4, "the one that was due")
+    write_config(config, container, more="    health: {path: /health, interval: 50ms}\n")
+    taken_over(berth)
+    wait_until(lambda: container.seen().count(("GET", "/health")) >= 7, "health checks at shorter intervals")
 
 
 def test_files_outlive_the_configuration_that_named_them(started, environment, scripted, tmp_path):

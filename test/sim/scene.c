@@ -1,12 +1,13 @@
 /* berth-scene: plays scenarios (*.scn): what clients and containers do, an event a line, and what must come
  * of it.
  *
- *   set NAME VALUE     a setting, before the first event; containers, slots, queue.max, retry, …
- *   after 5ms          time passes; else 2 ms an event
- *   client 1 connects | leaves | is closed | pauses | resumes | sends TEXT | gets TEXT | waits
- *   container 1 gets TEXT | sends TEXT | waits | closes | dies | refuses | accepts | is free | is down | is zombie
- *   gateway drains | reloads | stops
- *   clock 1h           the calendar's clock is set forward
+ *   set NAME VALUE   a setting (containers, slots, queue.max, retry, …), for the first event or a reload
+ *   after 5ms        time passes; else 2 ms an event
+ *   client 1         connects | leaves | is closed | pauses | resumes | sends TEXT | gets TEXT | waits
+ *   container 1      gets TEXT | sends TEXT | waits | closes | dies | refuses | accepts
+ *   container 1      is free | is down | is zombie
+ *   gateway          drains | reloads | stops
+ *   clock 1h         the calendar's clock is set forward
  *
  * gets: this must have come, behind what earlier lines have asked for. waits: nothing more must have come.
  * In TEXT, \r, \n and \\ are as in C. A container's connection is its newest.
@@ -30,6 +31,7 @@ enum {
 	CONTAINER_PORT = 5000,
 	HEARD_MAX = 64 * 1024,
 	LINE_MAX_BYTES = 1024,
+	CONFIGURATIONS = 8,
 	EVENT_US = 2000,
 	SECOND = 1000000
 };
@@ -44,14 +46,20 @@ struct party {
 	enum dial dial;            /* of a container */
 };
 
+struct configuration {
+	struct settings settings;
+	struct pool_settings pool;
+};
+
 struct scene {
 	const char *file; /* borrowed */
 	unsigned line;
 	struct io_sim *sim;      /* owned */
 	struct reactor *reactor; /* owned; NULL until the first event */
 	struct rand rand;
-	struct settings settings;
-	struct pool_settings pool;
+	struct configuration next;                 /* what the lines have set */
+	struct configuration each[CONFIGURATIONS]; /* those that the gateway was given */
+	unsigned n_configurations;
 	struct container_settings container_settings[CONTAINERS];
 	struct io_addr listen;
 	struct party clients[CLIENTS], containers[CONTAINERS];
@@ -152,19 +160,20 @@ static void scene_init(struct scene *s, const char *file)
 {
 	*s = (struct scene){ .file = file };
 	rand_seed(&s->rand, 1);
-	settings_default(&s->settings);
-	pool_settings_default(&s->pool);
+	struct settings *all = &s->next.settings;
+	struct pool_settings *pool = &s->next.pool;
+	settings_default(all);
+	pool_settings_default(pool);
 	s->listen = local_addr(FRONT_PORT);
-	s->settings.listen = &s->listen;
-	s->settings.n_listen = 1;
-	s->settings.pools = &s->pool;
-	s->settings.n_pools = 1;
-	s->pool.name = "model";
-	s->pool.path_prefix = "/";
-	s->pool.submit_path = "/new_request";
-	s->pool.submit_forward = "/run_model";
-	s->pool.containers = s->container_settings;
-	s->pool.n_containers = 1;
+	all->listen = &s->listen;
+	all->n_listen = 1;
+	all->n_pools = 1;
+	pool->name = "model";
+	pool->path_prefix = "/";
+	pool->submit_path = "/new_request";
+	pool->submit_forward = "/run_model";
+	pool->containers = s->container_settings;
+	pool->n_containers = 1;
 	for (uint16_t i = 0; i < CONTAINERS; i++) {
 		struct container_settings *cs = &s->container_settings[i];
 		snprintf(cs->name, sizeof cs->name, "container%d", i + 1);
@@ -186,12 +195,23 @@ static void pass(struct scene *s, uint64_t us)
 		;
 }
 
+/* A copy, for what is set after it is for the next one. */
+static const struct settings *configuration(struct scene *s)
+{
+	if (s->n_configurations == CONFIGURATIONS)
+		fail(s, "more than %d configurations", CONFIGURATIONS);
+	struct configuration *c = &s->each[s->n_configurations++];
+	*c = s->next;
+	c->settings.pools = &c->pool;
+	return &c->settings;
+}
+
 static void start(struct scene *s)
 {
 	char error[256];
 	if (s->reactor)
 		return;
-	s->reactor = reactor_create(&s->sim->io, &s->settings, error, sizeof error);
+	s->reactor = reactor_create(&s->sim->io, configuration(s), error, sizeof error);
 	if (!s->reactor)
 		fail(s, "%s", error);
 	pass(s, EVENT_US);
@@ -249,7 +269,7 @@ static uint64_t duration_us(struct scene *s, const char *text)
 
 static void set_setting(struct scene *s, const char *name, const char *value)
 {
-	struct pool_settings *p = &s->pool;
+	struct pool_settings *p = &s->next.pool;
 	const struct {
 		const char *name;
 		uint64_t *us;
@@ -261,7 +281,7 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 		{ "health.interval", &p->health.interval_us },
 		{ "timeouts.first_byte", &p->timeouts.first_byte_us },
 		{ "timeouts.connect", &p->timeouts.connect_us },
-		{ "drain_timeout", &s->settings.drain_timeout_us },
+		{ "drain_timeout", &s->next.settings.drain_timeout_us },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
 		if (!strcmp(name, times[i].name)) {
@@ -282,7 +302,9 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 			: !strcmp(value, "never")   ? RETRY_NEVER
 						    : RETRY_SAFE;
 	else if (!strcmp(name, "health.path"))
-		p->health.path = "/health";
+		p->health.path = strcmp(value, "off") != 0 ? "/health" : NULL;
+	else if (!strcmp(name, "idle_probe") && !strcmp(value, "off"))
+		p->idle_probe = (struct idle_probe_settings){ 0 };
 	else if (!strcmp(name, "on_leave") && !strcmp(value, "close")) {
 		p->on_leave = LEAVE_CLOSE;
 		p->idle_probe = (struct idle_probe_settings){ "/idle", "idle" };
@@ -394,7 +416,7 @@ static void gateway_event(struct scene *s, const char *verb)
 	if (!strcmp(verb, "drains"))
 		reactor_drain(s->reactor);
 	else if (!strcmp(verb, "reloads")) {
-		if (!reactor_reload(s->reactor, &s->settings, error, sizeof error))
+		if (!reactor_reload(s->reactor, configuration(s), error, sizeof error))
 			fail(s, "%s", error);
 	} else if (!strcmp(verb, "stops"))
 		must_be(s, s->sim->io.stopped, "that the gateway has stopped");
