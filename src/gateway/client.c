@@ -10,6 +10,7 @@
 #include "http/write.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,8 +60,9 @@ void client_accept(struct front *f, struct io_listener *l, const struct io_addr 
 	c->timer.on_timer = on_timer;
 	c->minor_version = 1;
 	note_peer(c, peer);
-	bool over_own = !f->admin && !c->unix_peer && !peers_add(&r->peers, c->ip);
-	c->counted = !f->admin && !c->unix_peer && !over_own;
+	bool is_peer = !f->admin && !c->unix_peer;
+	int err = is_peer ? peers_add(&r->peers, c->ip) : 0;
+	c->counted = is_peer && err == 0;
 	if (io_accept(r->io, l, &c->stream, &client_ops) < 0) {
 		if (c->counted)
 			peers_remove(&r->peers, c->ip);
@@ -70,10 +72,12 @@ void client_accept(struct front *f, struct io_listener *l, const struct io_addr 
 	list_push_back(c->admin ? &r->operators : &r->clients, &c->node);
 	reactor_share_files(r);
 	r->metrics.connections++;
-	if (over_own)
+	if (err == -EDQUOT)
 		refuse_connection(c, PROBLEM_CLIENT_LIMIT,
 			"as many connections of this address are open as limits.connections_per_address "
 			"allows");
+	else if (err < 0)
+		refuse_connection(c, PROBLEM_OVERLOADED, "out of memory");
 	else if (!f->admin && r->clients.len > limit)
 		refuse_connection(c, PROBLEM_OVERLOADED,
 			"as many connections are open as limits.connections, or the process's limit of open "

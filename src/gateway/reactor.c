@@ -323,6 +323,9 @@ void reactor_set_limits(struct reactor *r, const struct settings *s)
 	r->client_pool.max = s->max_connections + REFUSED_CLIENTS + ADMIN_CLIENTS;
 	r->job_pool.max = s->jobs_max;
 	r->exchange_pool.max = s->max_connections + s->jobs_max + REFUSED_CLIENTS;
+	r->budget.memory_max = s->memory_limit_bytes;
+	r->budget.spool_max = s->spool_max_bytes;
+	peers_set_limits(&r->peers, s->max_connections_per_address, s->max_connections + REFUSED_CLIENTS);
 }
 
 static int parts_create(struct reactor *r)
@@ -339,12 +342,10 @@ static int parts_create(struct reactor *r)
 	objpool_init(&r->client_pool, sizeof(struct client), 0);
 	objpool_init(&r->exchange_pool, sizeof(struct exchange), 0);
 	objpool_init(&r->job_pool, sizeof(struct job), 0);
-	reactor_set_limits(r, s);
-	r->budget = (struct budget){ .memory_max = s->memory_limit_bytes, .spool_max = s->spool_max_bytes };
 	r->fronts = calloc(s->n_listen + s->n_listen_fds + 1, sizeof *r->fronts);
-	if (peers_init(&r->peers, s->max_connections_per_address, s->max_connections + REFUSED_CLIENTS,
-		    rand_u64(&r->rand)) < 0)
+	if (peers_init(&r->peers, rand_u64(&r->rand)) < 0)
 		return -ENOMEM;
+	reactor_set_limits(r, s);
 	return r->fronts ? routes_create(r) : -ENOMEM;
 }
 

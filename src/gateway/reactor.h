@@ -119,5 +119,5 @@ void reactor_share_files(struct reactor *r);
 uint32_t reactor_refused_places(const struct reactor *r);
 uint32_t reactor_operator_places(const struct reactor *r);
 
-/* How many clients and exchanges there may be, and how long a client may take nothing. */
+/* All limits that are kept elsewhere than in the settings, at the start and at a reload. */
 void reactor_set_limits(struct reactor *r, const struct settings *s);

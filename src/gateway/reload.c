@@ -62,14 +62,6 @@ static void dismiss_route(struct route *route)
 		backend_leave(backend_of(route->pool.containers[i]));
 }
 
-static void update_limits(struct reactor *r, const struct settings *s)
-{
-	r->budget.memory_max = s->memory_limit_bytes;
-	r->budget.spool_max = s->spool_max_bytes;
-	r->peers.max = s->max_connections_per_address;
-	reactor_set_limits(r, s);
-}
-
 bool reactor_reload(struct reactor *r, const struct settings *s, char *error, size_t error_size)
 {
 	struct networks trusted;
@@ -88,7 +80,7 @@ bool reactor_reload(struct reactor *r, const struct settings *s, char *error, si
 			dismiss_route(route);
 	}
 	r->settings = s;
-	update_limits(r, s);
+	reactor_set_limits(r, s);
 	for (size_t i = 0; i < s->n_pools; i++) {
 		struct route *route = find_route(r, s->pools[i].name);
 		ok = (route ? update_route(route, &s->pools[i]) : add_route(r, &s->pools[i])) && ok;

@@ -336,8 +336,9 @@ class ScriptedContainer:
 # ---- clients ----
 
 
-def connect(address, receive_buffer=None):
-    """A socket to "host:port", "[host]:port" or "unix:path". receive_buffer: bytes that the kernel may keep for it."""
+def connect(address, receive_buffer=None, source=None):
+    """A socket to "host:port", "[host]:port" or "unix:path". receive_buffer: bytes that the kernel may keep for it. source: its own
+    address."""
     if address.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX)
         target = address[5:]
@@ -347,6 +348,8 @@ def connect(address, receive_buffer=None):
         target = (host.strip("[]"), int(port))
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if source:
+        sock.bind((source, 0))
     sock.settimeout(PATIENCE)
     sock.connect(target)
     return sock

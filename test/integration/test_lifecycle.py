@@ -145,6 +145,33 @@ def test_health_checks_follow_a_reload(gateway, scripted, tmp_path):
     wait_until(lambda: container.seen().count(("GET", "/health")) >= 7, "health checks at shorter intervals")
 
 
+def test_connections_follow_a_reload(gateway, scripted, tmp_path):
+    """Also of more addresses than there could be connections before."""
+    container = scripted()
+    config = tmp_path / "fleet.yaml"
+
+    def limit(**limits):
+        write_config(config, container, more=f"limits: {json.dumps(limits)}\n")
+
+    limit(connections=2)
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(1)
+    limit(connections=1000)
+    taken_over(berth)
+    with contextlib.ExitStack() as open_ones:
+        for i in range(100):
+            client = open_ones.enter_context(RawClient(berth.address, source=f"127.0.9.{i + 1}"))
+            assert client.request("GET", "/").answer().status == 200
+        limit(connections=1000, connections_per_address=1)
+        taken_over(berth)
+        late = open_ones.enter_context(RawClient(berth.address, source="127.0.9.1"))
+        assert late.request("GET", "/").answer().status == 429
+        limit(connections=100)
+        taken_over(berth)
+        late = open_ones.enter_context(RawClient(berth.address, source="127.0.9.200"))
+        assert late.request("GET", "/").answer().status == 503
+
+
 def test_files_outlive_the_configuration_that_named_them(started, environment, scripted, tmp_path):
     """After a reload the old configuration's memory is gone, and overwritten here; access log and status file stay where they were."""
     container = scripted()
