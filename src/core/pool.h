@@ -212,7 +212,8 @@ void slot_answered(struct slot *s, bool connected, uint64_t now_us);
 
 /* The connection stands: BUSY if the slot was connecting for a ticket, else FREE; the container is not up by
  * this alone if it is to be probed first (`probe_first`): then the slot is BUSY with the probe, or
- * DOWN (and the caller closes the connection) while a request is in flight there. */
+ * DOWN (and the caller closes the connection) while a request is in flight there. A probe that the slot was
+ * connecting for is left out without `probe_first`: there is none any more. */
 void slot_connected(struct slot *s, bool probe_first, uint64_t now_us);
 
 /* A free slot's kept-alive connection has ended. It stays FREE, to be connected when it is needed. */

@@ -151,8 +151,8 @@ void slot_connected(struct slot *s, bool probe_first, uint64_t now_us)
 	struct container *c = s->container;
 	CHECK(s->state == SLOT_CONNECTING);
 	s->connected = true;
-	if (s->probing && container_in_flight(c))
-		s->probing = false; /* requests have come meanwhile, and tell as much */
+	if (s->probing && (!probe_first || container_in_flight(c)))
+		s->probing = false; /* there is no probe any more; or requests have come, and tell as much */
 	if (!s->ticket && !s->probing && c->state != CONTAINER_UP) {
 		if (probe_first && container_in_flight(c)) { /* it left service meanwhile, and is at work */
 			s->connected = false;

@@ -231,13 +231,13 @@ void backend_follow(struct backend *b)
 	}
 }
 
-void backend_probed(struct backend *b, int status)
+void backend_probed(struct backend *b, const char *path, int status)
 {
 	if (status < 300 || b->warned)
 		return;
 	b->warned = true;
-	log_warning("%s: answers %d to its health check %s; it counts as alive", b->settings.name, status,
-		b->route->settings->health.path);
+	log_warning(
+		"%s: answers %d to its health check %s; it counts as alive", b->settings.name, status, path);
 }
 
 void backend_check_soon(struct backend *b)

@@ -79,8 +79,8 @@ void backend_retry_later(struct backend *b);
 /* The route has other settings: what is timed by the old ones comes no later than by these. */
 void backend_follow(struct backend *b);
 
-/* A probe was answered, alive. */
-void backend_probed(struct backend *b, int status);
+/* A probe of this path was answered, alive. */
+void backend_probed(struct backend *b, const char *path, int status);
 
 /* An idle connection has ended: connects again to see whether the container is there. */
 void backend_check_soon(struct backend *b);

@@ -32,8 +32,8 @@ void reactor_discover(struct reactor *r, const char *pool, const char *source,
 /* The source cannot reach its authority; what is known of it stays. why: one phrase. */
 void reactor_lose_sight(struct reactor *r, const char *pool, const char *source, const char *why);
 
-/* True while something still refers to these settings: the newest, or those of a pool that was dropped since.
- */
+/* True while something still refers to these settings: the newest, those of a pool that was dropped since, or
+ * those by whose idle probe a container is asked whether a request that was given up is over. */
 bool reactor_uses(const struct reactor *r, const struct settings *settings);
 
 /* "7 of 8 containers are up, 1 drains; 7 requests run, 12 wait", cut at size. */

@@ -44,11 +44,22 @@ static struct str probe_text(const struct upstream *u, const char *path)
 	return (struct str){ w.start, writer_len(&w) };
 }
 
+bool upstream_may_ask(struct upstream *u)
+{
+	if (settings_of(u)->idle_probe.path)
+		u->rules = settings_of(u);
+	return u->rules->idle_probe.path;
+}
+
 void upstream_probe(struct upstream *u, enum probe_kind kind)
 {
 	struct reactor *r = reactor_of(u);
-	const struct pool_settings *ps = settings_of(u);
-	struct str text = probe_text(u, kind == PROBE_IDLE ? ps->idle_probe.path : ps->health.path);
+	if (u->slot->state != SLOT_ZOMBIE || settings_of(u)->idle_probe.path)
+		u->rules = settings_of(u);
+	const struct pool_settings *ps = u->rules;
+	const char *path = kind == PROBE_IDLE ? ps->idle_probe.path : ps->health.path;
+	CHECK(path);
+	struct str text = probe_text(u, path);
 	struct iovec iov = { (char *)(uintptr_t)text.ptr, text.len };
 	u->phase = UPSTREAM_HEAD;
 	u->probe = kind;
@@ -83,7 +94,7 @@ static bool says_ready(int status)
 
 static bool says_idle(const struct upstream *u)
 {
-	const char *expect = settings_of(u)->idle_probe.expect;
+	const char *expect = u->rules->idle_probe.expect;
 	if (u->status < 200 || u->status > 299)
 		return false;
 	return !expect || (u->partial && memmem(u->partial, u->partial_bytes, expect, strlen(expect)));
@@ -138,6 +149,6 @@ void upstream_probed(struct upstream *u, bool keep)
 		return;
 	}
 	if (!idle_asked)
-		backend_probed(u->backend, u->status);
+		backend_probed(u->backend, u->rules->health.path, u->status);
 	upstream_answered(u, keep, NULL);
 }

@@ -92,13 +92,26 @@ bool reactor_reload(struct reactor *r, const struct settings *s, char *error, si
 	return true;
 }
 
+/* A request that was given up by them may still run, and its container be asked by their probe. */
+static bool is_probed_by(const struct pool *p, const struct settings *s)
+{
+	for (uint32_t i = 0; i < p->n_containers; i++) {
+		for (uint32_t k = 0; k < p->containers[i]->n_slots; k++) {
+			const struct pool_settings *rules = upstream_of(&p->containers[i]->slot[k])->rules;
+			if (rules >= s->pools && rules < s->pools + s->n_pools)
+				return true;
+		}
+	}
+	return false;
+}
+
 bool reactor_uses(const struct reactor *r, const struct settings *s)
 {
 	if (r->settings == s)
 		return true;
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		const struct pool_settings *ps = r->routes[i]->settings;
-		if (ps >= s->pools && ps < s->pools + s->n_pools)
+		if ((ps >= s->pools && ps < s->pools + s->n_pools) || is_probed_by(&r->routes[i]->pool, s))
 			return true;
 	}
 	return false;

@@ -41,6 +41,7 @@ void upstream_forget(struct upstream *u)
 	u->sent_bytes = 0;
 	u->sent_all = u->got_bytes = u->bounced = u->event_stream = u->zombie = u->overdue = false;
 	u->probe = PROBE_NONE;
+	u->rules = NULL;
 	u->status = 0;
 	if (u->paused) {
 		u->paused = false;
@@ -211,9 +212,9 @@ static void on_writable(struct io_stream *s)
 		upstream_send_more(u);
 }
 
-static bool is_probed_first(const struct pool_settings *ps)
+static bool is_probed_first(const struct pool_settings *ps, enum container_state before)
 {
-	return ps->health.path || ps->idle_probe.path;
+	return ps->health.path || (ps->idle_probe.path && before != CONTAINER_UP);
 }
 
 static void on_connect(struct io_stream *s)
@@ -227,7 +228,7 @@ static void on_connect(struct io_stream *s)
 		upstream_probe(u, PROBE_IDLE);
 		return;
 	}
-	slot_connected(u->slot, is_probed_first(ps), r->io->now_us);
+	slot_connected(u->slot, is_probed_first(ps, before), r->io->now_us);
 	if (u->slot->state == SLOT_DOWN) {
 		upstream_close(u);
 		return;
@@ -255,7 +256,7 @@ static void closed_timer(struct upstream *u)
 			upstream_failed(u, FAILURE_STALE, NULL);
 		return;
 	case SLOT_ZOMBIE:
-		if (settings_of(u)->idle_probe.path)
+		if (upstream_may_ask(u))
 			upstream_connect(u);
 		if (u->phase == UPSTREAM_CLOSED)
 			upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
@@ -333,6 +334,7 @@ void upstream_give_up(struct upstream *u)
 	struct reactor *r = reactor_of(u);
 	const struct pool_settings *ps = settings_of(u);
 	reactor_changed(r);
+	u->rules = ps;
 	if (u->phase == UPSTREAM_CONNECTING || u->phase == UPSTREAM_CLOSED) { /* nothing was sent */
 		exchange_bury(upstream_detach(u));
 		return;

@@ -13,6 +13,7 @@
 struct answer_part;
 struct backend;
 struct exchange;
+struct pool_settings;
 struct tunnel;
 
 enum upstream_phase {
@@ -52,10 +53,11 @@ struct upstream {
 	uint32_t partial_bytes;
 	uint64_t sent_bytes; /* of the request */
 	uint64_t asked_us;
-	uint64_t zombie_us;    /* when a zombie takes its container out */
-	uint64_t ask_again_us; /* the next pause between two idle probes */
-	int status;            /* of the answer at hand */
-	struct tunnel *tunnel; /* owned; while TUNNEL, else NULL */
+	uint64_t zombie_us;                /* when a zombie takes its container out */
+	uint64_t ask_again_us;             /* the next pause between two idle probes */
+	const struct pool_settings *rules; /* borrowed: by which it is probed, or was given up; else NULL */
+	int status;                        /* of the answer at hand */
+	struct tunnel *tunnel;             /* owned; while TUNNEL, else NULL */
 };
 
 void upstream_init(struct upstream *u, struct backend *b, struct slot *s);
@@ -74,6 +76,10 @@ void upstream_connect(struct upstream *u);
 
 /* A probe's slot (BUSY, or a ZOMBIE's) is connected: asks. In prober.c. */
 void upstream_probe(struct upstream *u, enum probe_kind kind);
+
+/* Is there an idle probe by which a zombie can be asked? A request that was given up before a reload took the
+ * probe away may still run: it is asked by the last that there was. In prober.c. */
+bool upstream_may_ask(struct upstream *u);
 
 /* The probe at hand has its whole answer. In prober.c. */
 void upstream_probed(struct upstream *u, bool keep);

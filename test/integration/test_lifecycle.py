@@ -172,6 +172,40 @@ def test_connections_follow_a_reload(gateway, scripted, tmp_path):
         assert late.request("GET", "/").answer().status == 503
 
 
+def test_a_zombie_outlives_its_idle_probe(gateway, environment, scripted, tmp_path):
+    """A request that was given up may still run when a reload takes the probe away, by which its container is asked until it is over."""
+    environment["MALLOC_PERTURB_"] = "165"  # what reads a file that nothing needs any more is overwritten
+    idle, release = threading.Event(), threading.Event()
+    idle.set()
+
+    def answer(exchange):
+        target = exchange.request.target
+        if target == "/idle":
+            reply(b"idle" if idle.is_set() else b"busy")(exchange)
+        else:
+            (when(release, echo) if target == "/long" else echo)(exchange)
+    container = scripted().always(answer)
+    config = tmp_path / "fleet.yaml"
+    write_config(config, container, more="    on_leave: close\n    idle_probe: {path: /idle, expect: idle}\n")
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(1)
+    idle.clear()
+    with RawClient(berth.address) as client:
+        client.request("GET", "/long")
+        wait_until(lambda: ("GET", "/long") in container.seen())
+    wait_until(lambda: container.seen().count(("GET", "/idle")) >= 2)
+    write_config(config, container)
+    taken_over(berth)
+    asked = container.seen().count(("GET", "/idle"))
+    wait_until(lambda: container.seen().count(("GET", "/idle")) >= asked + 2, "idle probes after the reload")
+    assert berth.pool()["slots"]["zombie"] == 1
+    idle.set()
+    berth.wait_for_slots(1)
+    assert berth.post("/", b"x").body == b"x"
+    assert all(request.target for request in container.requests)
+    release.set()
+
+
 def test_files_outlive_the_configuration_that_named_them(started, environment, scripted, tmp_path):
     """After a reload the old configuration's memory is gone, and overwritten here; access log and status file stay where they were."""
     container = scripted()

@@ -303,8 +303,8 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 						    : RETRY_SAFE;
 	else if (!strcmp(name, "health.path"))
 		p->health.path = strcmp(value, "off") != 0 ? "/health" : NULL;
-	else if (!strcmp(name, "idle_probe") && !strcmp(value, "off"))
-		p->idle_probe = (struct idle_probe_settings){ 0 };
+	else if (!strcmp(name, "idle_probe"))
+		p->idle_probe = (struct idle_probe_settings){ strcmp(value, "off") != 0 ? "/other" : NULL };
 	else if (!strcmp(name, "on_leave") && !strcmp(value, "close")) {
 		p->on_leave = LEAVE_CLOSE;
 		p->idle_probe = (struct idle_probe_settings){ "/idle", "idle" };

@@ -445,7 +445,7 @@ static void do_connected(struct walk *w)
 	if (!pick(w, 1 << SLOT_CONNECTING, &mc, &ms))
 		return;
 	slot_connected(real_slot(w, mc, ms), w->mix->probe_first, w->now_us);
-	if (ms->probing && model_in_flight(mc) > 0)
+	if (ms->probing && (!w->mix->probe_first || model_in_flight(mc) > 0))
 		ms->probing = false; /* requests have come while it was connected */
 	if (!ms->ticket && !ms->probing && mc->state != CONTAINER_UP && w->mix->probe_first &&
 		model_in_flight(mc) > 0) { /* no probe beside a request */

@@ -298,6 +298,20 @@ static void test_probe_only_what_is_idle(void **state)
 	close_pool(&o);
 }
 
+/* By a reload, while its connection was made. */
+static void test_a_probe_that_is_taken_away(void **state)
+{
+	struct one o;
+	open_up(&o, 1);
+	slot_disconnected(&o.c->slot[0]);
+	struct slot *s = container_probe(o.c);
+	assert_int_equal(s->state, SLOT_CONNECTING);
+	slot_connected(s, false, 0);
+	assert_int_equal(s->state, SLOT_FREE);
+	assert_true(s->connected && !s->probing);
+	close_pool(&o);
+}
+
 static void test_check(void **state)
 {
 	struct one o;
@@ -524,6 +538,7 @@ int main(void)
 		cmocka_unit_test(test_slots_come_back_one_by_one),
 		cmocka_unit_test(test_probes_bring_slots_back),
 		cmocka_unit_test(test_probe_only_what_is_idle),
+		cmocka_unit_test(test_a_probe_that_is_taken_away),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_request_during_a_check),
 		cmocka_unit_test(test_zombie),
