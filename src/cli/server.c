@@ -138,7 +138,7 @@ static void take_over(struct server *s, const struct fleet *fleet)
 	drop_unused(s, fleet);
 	if (!sources_follow(&s->sources, &c->settings, error, sizeof error))
 		log_error("reload: %s; it is tried again with the next reload", error);
-	log_info("reload: the configuration is taken over; where Berth listens, its log, status file and "
+	log_info("reload: the configuration is taken over; where Berth listens, io, its log, status file and "
 		 "store stay as they were");
 }
 

@@ -21,6 +21,7 @@ struct exchange;
 struct job_answer;
 struct reactor;
 struct route;
+struct settings;
 struct watch;
 
 struct job {
@@ -68,6 +69,9 @@ MUST_USE bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t e
 /* A pool that has joined takes its jobs of an earlier run back; those that there is no room for keep their
  * places for the next start. */
 void jobs_adopt(struct jobs *j, const char *pool);
+
+/* Takes the limits and ages of other settings over; the store stays the one that it is. */
+void jobs_follow(struct jobs *j, const struct settings *s);
 
 /* Carries out what was called and closes the store. The jobs' exchanges must be there still. */
 void jobs_close(struct jobs *j);

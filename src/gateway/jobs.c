@@ -197,6 +197,13 @@ bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t error_size
 	return restore_all(j, error, error_size);
 }
 
+void jobs_follow(struct jobs *j, const struct settings *s)
+{
+	struct store_settings ss;
+	settings_for_store(&ss, s);
+	store_set_limits(j->store, &ss);
+}
+
 void jobs_leave_queue(struct jobs *j)
 {
 	if (!j->durable)

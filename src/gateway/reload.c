@@ -81,6 +81,7 @@ bool reactor_reload(struct reactor *r, const struct settings *s, char *error, si
 	}
 	r->settings = s;
 	reactor_set_limits(r, s);
+	jobs_follow(&r->jobs, s);
 	for (size_t i = 0; i < s->n_pools; i++) {
 		struct route *route = find_route(r, s->pools[i].name);
 		ok = (route ? update_route(route, &s->pools[i]) : add_route(r, &s->pools[i])) && ok;

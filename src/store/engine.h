@@ -97,7 +97,7 @@ struct store_engine {
 /* An engine embeds it first. */
 struct store {
 	const struct store_engine *engine; /* borrowed, static */
-	struct store_settings settings;
+	struct store_settings settings;    /* limits and ages: under `lock`, or on the loop's thread */
 	uint64_t epoch;
 	struct io *io; /* borrowed */
 	store_post_fn *post;
@@ -112,6 +112,9 @@ struct store {
 
 void store_init(struct store *s, const struct store_engine *engine, const struct store_settings *settings,
 	struct io *io, store_post_fn *post);
+
+/* As they are now; from any thread. */
+struct store_settings store_limits(struct store *s);
 
 /* Frees what was delivered and not called back. */
 void store_finish(struct store *s);

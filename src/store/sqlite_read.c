@@ -32,7 +32,7 @@ static sqlite3_stmt *by_id(struct sqlite_store *s, const struct store_id *id)
 static int find(struct sqlite_store *s, struct store_op *op)
 {
 	struct sqlite_row row;
-	uint64_t age = s->store.settings.key_age_us;
+	uint64_t age = store_limits(&s->store).key_age_us;
 	return read_one(sql_bind(&s->reading, READ_BY_KEY, "ssu", op->job.pool, op->job.key,
 				op->at_us > age ? op->at_us - age : 0),
 		op, &row);

@@ -65,10 +65,10 @@ static int find_both(struct sqlite_store *s, struct oldest *ret_answer, struct o
 
 int sqlite_make_room(struct sqlite_store *s, uint64_t bytes, int *ret_refused)
 {
-	const struct store_settings *limits = &s->store.settings;
+	const struct store_settings limits = store_limits(&s->store);
 	struct oldest answer, record;
 	int r = 0;
-	while (!r && s->totals.records >= limits->max_records) {
+	while (!r && s->totals.records >= limits.max_records) {
 		r = find_both(s, &answer, &record);
 		if (!r && !record.found) {
 			*ret_refused = -EDQUOT;
@@ -77,7 +77,7 @@ int sqlite_make_room(struct sqlite_store *s, uint64_t bytes, int *ret_refused)
 		if (!r)
 			r = sqlite_drop_job(s, record.seq, record.bytes, record.file);
 	}
-	while (!r && s->totals.bytes + bytes > limits->max_bytes) {
+	while (!r && s->totals.bytes + bytes > limits.max_bytes) {
 		r = find_oldest(s, true, &answer);
 		if (!r && !answer.found) {
 			*ret_refused = -EDQUOT;
@@ -92,18 +92,18 @@ int sqlite_make_room(struct sqlite_store *s, uint64_t bytes, int *ret_refused)
 /* 1: one record or answer was removed; 0: there is none to remove. */
 static int purge_one(struct sqlite_store *s, uint64_t now_us)
 {
-	const struct store_settings *limits = &s->store.settings;
+	const struct store_settings limits = store_limits(&s->store);
 	struct oldest answer, record;
 	int r = find_both(s, &answer, &record);
 	if (r)
 		return r;
 	if (record.found &&
-		(store_is_past(record.finished_us, limits->record_age_us, now_us) ||
-			s->totals.records > limits->max_records))
+		(store_is_past(record.finished_us, limits.record_age_us, now_us) ||
+			s->totals.records > limits.max_records))
 		r = sqlite_drop_job(s, record.seq, record.bytes, record.file);
 	else if (answer.found &&
-		(store_is_past(answer.finished_us, limits->result_age_us, now_us) ||
-			s->totals.bytes > limits->max_bytes))
+		(store_is_past(answer.finished_us, limits.result_age_us, now_us) ||
+			s->totals.bytes > limits.max_bytes))
 		r = drop_answer(s, &answer);
 	else
 		return 0;

@@ -109,7 +109,7 @@ static int check_key(struct sqlite_store *s, struct store_op *op, uint64_t pool)
 	sqlite3_reset(st);
 	if (r != 1)
 		return r;
-	if (is_final && store_is_past(finished_us, s->store.settings.key_age_us, op->at_us))
+	if (is_final && store_is_past(finished_us, store_limits(&s->store).key_age_us, op->at_us))
 		return sql_run(&s->writing, WRITE_DROP_KEY, "u", seq);
 	r = refuse_with(s, op, seq);
 	return r ? r : 1;

@@ -91,6 +91,24 @@ struct store *store_open(const char *where, const struct store_settings *setting
 	return store_refuse(why, "store: '%s' is no store: write sqlite:PATH or memory", where);
 }
 
+void store_set_limits(struct store *s, const struct store_settings *settings)
+{
+	struct store_settings *to = &s->settings, kept = *to;
+	pthread_mutex_lock(&s->lock);
+	*to = *settings;
+	to->max_pending = kept.max_pending;
+	to->wal_pages = kept.wal_pages;
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct store_settings store_limits(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	struct store_settings limits = s->settings;
+	pthread_mutex_unlock(&s->lock);
+	return limits;
+}
+
 void store_close(struct store *s)
 {
 	if (s)

@@ -169,6 +169,10 @@ struct store;
 MUST_USE struct store *store_open(const char *where, const struct store_settings *settings, struct io *io,
 	store_post_fn *post, char why[STORE_WHY_BYTES]);
 
+/* Other numbers, sizes and ages while it is open, from what it carries out next on. max_pending and wal_pages
+ * stay. */
+void store_set_limits(struct store *s, const struct store_settings *settings);
+
 /* Carries out what was called; callbacks that have not come are dropped. The loop must run no more, unless
  * nothing is pending. NULL is allowed. */
 void store_close(struct store *s);

@@ -172,6 +172,20 @@ def test_connections_follow_a_reload(gateway, scripted, tmp_path):
         assert late.request("GET", "/").answer().status == 503
 
 
+def test_the_age_of_results_follows_a_reload(gateway, scripted, tmp_path):
+    """Of those that are kept already."""
+    container = scripted()
+    config = tmp_path / "fleet.yaml"
+    write_config(config, container)
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(1)
+    job = berth.post("/new_request", b"x").json["status_url"]
+    wait_until(lambda: berth.get(job + "/result").status == 200, "the result")
+    write_config(config, container, more="jobs: {max_age: 1s, record_age: 1s, key_age: 1s}\n")
+    taken_over(berth)
+    wait_until(lambda: berth.get(job).status == 404, "the job's end")
+
+
 def test_a_zombie_outlives_its_idle_probe(gateway, environment, scripted, tmp_path):
     """A request that was given up may still run when a reload takes the probe away, by which its container is asked until it is over."""
     environment["MALLOC_PERTURB_"] = "165"  # what reads a file that nothing needs any more is overwritten

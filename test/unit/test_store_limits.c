@@ -137,6 +137,35 @@ static void test_ages_without_end(void **state)
 	assert_jobs(r, "d");
 }
 
+static void test_limits_change_while_it_is_open(void **state)
+{
+	struct rig *r = *state;
+	struct store_settings s = r->settings;
+	for (uint64_t n = 1; n <= 3; n++)
+		assert_int_equal(rig_enqueue(r, n), 0); /* 12 bytes each: 36 */
+	s.max_records = 3;
+	store_set_limits(r->store, &s);
+	assert_int_equal(rig_enqueue(r, 4), -EDQUOT);
+	s.max_records = 4;
+	s.max_bytes = 40;
+	store_set_limits(r->store, &s);
+	assert_int_equal(rig_enqueue(r, 4), -EDQUOT);
+	s.max_bytes = 48;
+	store_set_limits(r->store, &s);
+	assert_int_equal(rig_enqueue(r, 4), 0);
+	finish(r, 1); /* at 2001 */
+	finish(r, 2);
+	assert_int_equal(purge(r, RIG_US(2011)), 0);
+	s.result_age_us = 10 * 1000000;
+	store_set_limits(r->store, &s);
+	assert_int_equal(purge(r, RIG_US(2011)), 1);
+	assert_jobs(r, "Dfqq");
+	s.record_age_us = 10 * 1000000;
+	store_set_limits(r->store, &s);
+	assert_int_equal(purge(r, RIG_US(2011)), 1);
+	assert_jobs(r, "-fqq");
+}
+
 static void test_purge_comes_in_pieces(void **state)
 {
 	struct rig *r = *state;
@@ -369,6 +398,7 @@ int main(void)
 		RIG_BOTH(test_answers_give_way_to_bytes),
 		RIG_BOTH(test_ages),
 		RIG_BOTH(test_ages_without_end),
+		RIG_BOTH(test_limits_change_while_it_is_open),
 		RIG_BOTH(test_purge_comes_in_pieces),
 		RIG_BOTH(test_pending_is_limited),
 		RIG_BOTH(test_arguments),
