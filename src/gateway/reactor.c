@@ -322,7 +322,9 @@ void reactor_set_limits(struct reactor *r, const struct settings *s)
 	r->io->closed_patience_ms = patience_ms < INT_MAX ? (uint32_t)patience_ms : INT_MAX;
 	r->client_pool.max = s->max_connections + REFUSED_CLIENTS + ADMIN_CLIENTS;
 	r->job_pool.max = s->jobs_max;
-	r->exchange_pool.max = s->max_connections + s->jobs_max + REFUSED_CLIENTS;
+	/* never fewer than before: who was let in by a higher limit goes on asking */
+	r->exchange_pool.max =
+		larger(r->exchange_pool.max, s->max_connections + s->jobs_max + REFUSED_CLIENTS);
 	r->budget.memory_max = s->memory_limit_bytes;
 	r->budget.spool_max = s->spool_max_bytes;
 	peers_set_limits(&r->peers, s->max_connections_per_address, s->max_connections + REFUSED_CLIENTS);

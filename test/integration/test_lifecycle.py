@@ -172,6 +172,26 @@ def test_connections_follow_a_reload(gateway, scripted, tmp_path):
         assert late.request("GET", "/").answer().status == 503
 
 
+def test_who_is_connected_is_served_after_a_reload(gateway, scripted, tmp_path):
+    """Though there may be far fewer by now."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    config = tmp_path / "fleet.yaml"
+    write_config(config, container)
+    berth = gateway(config=config, wait=False)
+    berth.wait_for_slots(1)
+    with contextlib.ExitStack() as open_ones:
+        clients = [open_ones.enter_context(RawClient(berth.address)) for _ in range(100)]
+        wait_until(lambda: "berth_connections 100" in berth.metrics(), "the connections")
+        write_config(config, container, more="limits: {connections: 1}\njobs: {max: 1}\n")
+        taken_over(berth)
+        for client in clients:
+            client.request("GET", "/")
+        berth.wait_for_queue(99)
+        release.set()
+        assert [client.answer().status for client in clients] == [200] * 100
+
+
 def test_the_age_of_results_follows_a_reload(gateway, scripted, tmp_path):
     """Of those that are kept already."""
     container = scripted()
