@@ -46,7 +46,8 @@ struct seat {
 	bool reading;     /* the request's end is to come */
 	bool counted;     /* among those in flight */
 	bool gone;        /* Berth has closed the connection, and the container works on */
-	bool idle_probe;  /* the request at hand asks whether anything is in flight */
+	bool idle_probe;  /* the request at hand asks whether anything is in flight … */
+	bool by_status;   /* … and the status shall tell */
 	bool head_only;   /* it is a HEAD */
 	bool close;       /* after this answer */
 	bool babbled;     /* what it said too much may be taken for the next answer */
@@ -131,17 +132,34 @@ static void on_pace(struct event *e);
 
 /* ---- connections ---- */
 
+void container_end_remains(struct fake_container *c)
+{
+	list_for_each_safe (n, &c->seats) {
+		struct seat *s = CONTAINER_OF(n, struct seat, node);
+		if (s->gone)
+			seat_free(s);
+	}
+}
+
+/* Berth can ask it whether anything is in flight. */
+static bool is_asked(const struct fake_container *c)
+{
+	return c->world->reactor->settings->pools[c->pool].idle_probe.path;
+}
+
 enum dial container_dial(struct fake_container *c)
 {
-	if (c->mood == MOOD_VANISHED || chance(c, plan_of(c)->hang_dial_ppm)) {
+	enum dial dial = DIAL_TRY;
+	if (c->mood == MOOD_VANISHED || chance(c, plan_of(c)->hang_dial_ppm))
+		dial = DIAL_HANGS;
+	else if (c->mood == MOOD_DEAD || chance(c, plan_of(c)->refuse_ppm))
+		dial = rand_below(rand_of(c), 4) ? DIAL_REFUSED : DIAL_REFUSED_NOW;
+	if (dial != DIAL_TRY)
 		oracle_trouble(c->world, c->pool);
-		return DIAL_HANGS;
-	}
-	if (c->mood == MOOD_DEAD || chance(c, plan_of(c)->refuse_ppm)) {
-		oracle_trouble(c->world, c->pool);
-		return rand_below(rand_of(c), 4) ? DIAL_REFUSED : DIAL_REFUSED_NOW;
-	}
-	return DIAL_TRY;
+	if (dial != DIAL_TRY &&
+		!is_asked(c)) /* who does not listen runs nothing, or is asked when it is back */
+		container_end_remains(c);
+	return dial;
 }
 
 bool container_answer(struct fake_container *c, struct wire_end *far)
@@ -169,8 +187,7 @@ bool container_answer(struct fake_container *c, struct wire_end *far)
  * it, it is one that notices. */
 static bool works_on(const struct seat *s)
 {
-	const struct pool_settings *ps = &s->container->world->plan.pools[s->container->pool];
-	return ps->idle_probe.path && s->token != NO_TOKEN && !s->babbled &&
+	return is_asked(s->container) && s->token != NO_TOKEN && !s->babbled &&
 		(s->state == SEAT_WORKING || s->state == SEAT_HUNG);
 }
 
@@ -319,12 +336,13 @@ static void head_read(struct seat *s)
 	struct fake_container *c = s->container;
 	const struct http_head *h = s->reader.head;
 	s->head_only = h->method == HTTP_HEAD;
-	if (str_eq(h->path, STR("/idle"))) {
+	s->by_status = str_eq(h->path, STR("/free"));
+	if (s->by_status || str_eq(h->path, STR("/idle"))) {
 		s->idle_probe = true;
 		return;
 	}
 	count(s);
-	if (str_eq(h->path, STR("/health"))) {
+	if (str_eq(h->path, STR("/health")) || str_eq(h->path, STR("/ready"))) {
 		check_probe(s);
 		return;
 	}
@@ -594,7 +612,7 @@ static void answer_idle_probe(struct seat *s)
 {
 	struct fake_container *c = s->container;
 	struct str text = STR("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nidle");
-	if (c->in_flight && c->world->plan.pools[c->pool].idle_probe.expect)
+	if (c->in_flight && !s->by_status)
 		text = STR("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbusy");
 	else if (c->in_flight)
 		text = STR("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");

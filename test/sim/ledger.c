@@ -156,7 +156,8 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 			(was(r, w->oracle.slept_us) &&
 				took_us >= s->client_body_us); /* the disk's time was over, too */
 	case PROBLEM_CLIENT_LIMIT:
-		return judge_crowd(w);
+		return judge_crowd(w) &&
+			(s->max_connections_per_address || w->plan.other.max_connections_per_address);
 	case PROBLEM_SHUTTING_DOWN:
 		return w->draining;
 	case PROBLEM_UPSTREAM_TIMEOUT:

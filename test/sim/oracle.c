@@ -15,6 +15,7 @@ enum {
 	RESULT_BYTES = 256 * 1024, /* of a job's result that are read at once */
 	SEGMENT_BYTES = 16 * 1024, /* the least that a buffer takes for more bytes */
 	HEAD_END_BYTES = 64,       /* behind the head of a request whose length was not known */
+	TIMER_US = 5000,           /* a timer's grain, and the clock's */
 };
 
 void oracle_begin(struct world *w)
@@ -44,6 +45,8 @@ void oracle_slept(struct world *w)
 	for (uint32_t k = 0; k < PLAN_POOLS; k++) {
 		struct pool_watch *pw = &o->pools[k];
 		pw->full_us = pw->full_us ? now_us : 0;
+		for (uint32_t i = 0; i < pw->n_containers; i++)
+			pw->containers[i].probe_due_us = UINT64_MAX;
 		pw->hopeless_us = pw->trouble_us =
 			now_us; /* its time-outs are over, whatever containers do */
 	}
@@ -91,7 +94,7 @@ static void follow_containers(struct pool_watch *pw, const struct pool *p)
 	struct container_watch kept[ORACLE_CONTAINERS];
 	CHECK(p->n_containers <= ORACLE_CONTAINERS);
 	for (uint32_t i = 0; i < p->n_containers; i++) {
-		kept[i] = (struct container_watch){ .id = p->containers[i]->id };
+		kept[i] = (struct container_watch){ .id = p->containers[i]->id, .probe_due_us = UINT64_MAX };
 		for (uint32_t k = 0; k < pw->n_containers; k++) {
 			if (pw->containers[k].id == kept[i].id)
 				kept[i] = pw->containers[k];
@@ -184,6 +187,23 @@ static void check_probes(const struct world *w, const struct container *c)
 	}
 }
 
+/* A container that lies idle is sent one within the interval and its jitter, also where a reload has brought
+ * health checks or shorter intervals meanwhile. */
+static void check_due(const struct world *w, const struct pool_watch *pw, struct container_watch *cw,
+	const struct container *c)
+{
+	const struct health_settings *h = &pw->route->settings->health;
+	uint64_t now_us = world_now_us(w), due_us = now_us + h->interval_us + h->interval_us / 10 + TIMER_US;
+	if (!h->path || c->state != CONTAINER_UP || !c->slots[SLOT_FREE].len ||
+		c->slots[SLOT_CONNECTING].len || container_in_flight(c)) {
+		cw->probe_due_us = UINT64_MAX;
+		return;
+	}
+	VERIFY(w, now_us <= cw->probe_due_us, "container %u is not sent the health check that is due", c->id);
+	if (due_us < cw->probe_due_us)
+		cw->probe_due_us = due_us;
+}
+
 static void note_reasons(
 	struct world *w, struct pool_watch *pw, const struct pool_pulse *now, const struct pool *p)
 {
@@ -202,6 +222,7 @@ static void note_reasons(
 		bool down = p->containers[i]->state == CONTAINER_DOWN;
 		if (container_in_flight(p->containers[i]) > 1)
 			check_probes(w, p->containers[i]);
+		check_due(w, pw, cw, p->containers[i]);
 		hopeless &= down || cw->down;
 		cw->down = down;
 	}
@@ -219,6 +240,14 @@ static void note_faults(struct world *w)
 		o->pools[k].full_us = o->pools[k].trouble_us = world_now_us(w);
 }
 
+/* There are more clients than may be, or may have been in the course of this turn. */
+static bool is_crowded(const struct world *w)
+{
+	const struct reactor *r = w->reactor;
+	uint64_t most = w->oracle.clients + r->metrics.connections - w->oracle.connections;
+	return most > r->settings->max_connections || r->settings->max_connections_per_address;
+}
+
 void oracle_note_refusals(struct world *w)
 {
 	struct oracle *o = &w->oracle;
@@ -227,9 +256,11 @@ void oracle_note_refusals(struct world *w)
 		note_faults(w);
 	if (refused != o->refused || failures != o->disk_failures)
 		o->refused_us = world_now_us(w);
-	if (w->reactor->metrics.refused_connections != o->turned_away)
+	if (w->reactor->metrics.refused_connections != o->turned_away && is_crowded(w))
 		o->turned_away_us = world_now_us(w);
 	o->turned_away = w->reactor->metrics.refused_connections;
+	o->clients = w->reactor->clients.len;
+	o->connections = w->reactor->metrics.connections;
 	o->refused = refused;
 	o->disk_failures = failures;
 }
@@ -317,7 +348,8 @@ static uint64_t results_begun_bytes(const struct reactor *r)
 static void check_memory(const struct world *w)
 {
 	const struct reactor *r = w->reactor;
-	uint64_t used = r->budget.memory_used, limit = w->plan.settings.memory_limit_bytes;
+	uint64_t used = r->budget.memory_used,
+		 limit = plan_larger(w->plan.settings.memory_limit_bytes, w->plan.other.memory_limit_bytes);
 	uint32_t piece_bytes = w->plan.container_wire.piece_max;
 	if (used > limit) {
 		VERIFY(w, used <= limit + memory_allowance(r, piece_bytes), "I7: %llu bytes in memory",
@@ -334,18 +366,20 @@ static void check_memory(const struct world *w)
 static void check_limits(struct world *w)
 {
 	const struct reactor *r = w->reactor;
-	const struct settings *s = &w->plan.settings;
+	const struct settings *s = &w->plan.settings, *other = &w->plan.other;
 	const struct budget *b = &r->budget;
+	uint64_t spool_max = plan_larger(s->spool_max_bytes, other->spool_max_bytes);
+	uint64_t clients_max = plan_larger(s->max_connections, other->max_connections) + REFUSED_CLIENTS;
 	uint32_t piece_bytes = w->plan.container_wire.piece_max;
 	check_memory(w);
 	/* an answer that runs when the limit is met brings another piece before it is paused */
 	VERIFY(w,
-		b->spool_used <= s->spool_max_bytes ||
-			b->spool_used <= s->spool_max_bytes + memory_allowance(r, piece_bytes) +
-					r->clients.len * RESULT_BYTES,
+		b->spool_used <= spool_max ||
+			b->spool_used <=
+				spool_max + memory_allowance(r, piece_bytes) + r->clients.len * RESULT_BYTES,
 		"I7: spool files hold %llu bytes", (unsigned long long)b->spool_used);
-	VERIFY(w, r->jobs.count <= s->jobs_max, "I7: %u jobs", r->jobs.count);
-	VERIFY(w, r->clients.len <= r->client_pool.max, "I7: %u clients", r->clients.len);
+	VERIFY(w, r->jobs.count <= plan_larger(s->jobs_max, other->jobs_max), "I7: %u jobs", r->jobs.count);
+	VERIFY(w, r->clients.len <= clients_max, "I7: %u clients", r->clients.len);
 }
 
 static struct pool_pulse pulse_of(const struct route *route)

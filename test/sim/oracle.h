@@ -20,6 +20,7 @@ enum { ORACLE_CONTAINERS = 64, ORACLE_SLOTS = 4, ORACLE_RETURNED = 16, ORACLE_TU
 struct container_watch {
 	uint32_t id;
 	bool down;
+	uint64_t probe_due_us;          /* its health check, at the latest; UINT64_MAX: none is due */
 	uint64_t on_slot[ORACLE_SLOTS]; /* number of the ticket on each slot; 0: none */
 };
 
@@ -48,9 +49,11 @@ struct oracle {
 	uint64_t refused;    /* budget.refused */
 	uint64_t refused_us; /* when it last rose, or a file failed */
 	uint64_t disk_failures;
-	uint64_t struck, struck_us;           /* faults of the machine, and when that last rose */
-	uint64_t slept_us;                    /* when the machine slept last */
-	uint64_t turned_away, turned_away_us; /* metrics.refused_connections, and when it last rose */
+	uint64_t struck, struck_us; /* faults of the machine, and when that last rose */
+	uint64_t slept_us;          /* when the machine slept last */
+	uint64_t turned_away,
+		turned_away_us;        /* metrics.refused_connections, and when it last rose for a reason */
+	uint64_t clients, connections; /* that were there then, and had come */
 };
 
 void oracle_begin(struct world *w);

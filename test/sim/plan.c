@@ -41,6 +41,13 @@ static struct io_addr local_addr(uint16_t port)
 
 /* ---- settings ---- */
 
+/* The containers know both: the first is answered 200 in any case, the second by its status. */
+static void draw_idle_probe(struct pool_settings *ps, struct rand *r)
+{
+	ps->idle_probe = coin(r) ? (struct idle_probe_settings){ "/idle", "idle" }
+				 : (struct idle_probe_settings){ "/free", NULL };
+}
+
 static void draw_pool(struct plan *p, struct rand *r, uint32_t index)
 {
 	struct pool_settings *ps = &p->pools[index];
@@ -67,7 +74,7 @@ static void draw_pool(struct plan *p, struct rand *r, uint32_t index)
 	}
 	if (coin(r)) {
 		ps->on_leave = coin(r) ? LEAVE_CLOSE : LEAVE_FINISH;
-		ps->idle_probe = (struct idle_probe_settings){ "/idle", coin(r) ? "idle" : NULL };
+		draw_idle_probe(ps, r);
 	}
 	ps->job_retry = (enum job_retry)rand_below(r, 2);
 	ps->job_attempts = between(r, 1, 5);
@@ -274,6 +281,68 @@ static void draw_other(struct plan *p, struct rand *r)
 	p->other.pools = p->other_pools;
 	for (uint32_t i = 0; i < p->settings.n_pools; i++)
 		draw_other_pool(p, r, i);
+}
+
+static void vary_health(struct health_settings *h, struct rand *r)
+{
+	static const char *const paths[] = { NULL, "/health", "/ready" };
+	if (coin(r))
+		h->path = paths[rand_below(r, ARRAY_LEN(paths))];
+	if (coin(r))
+		h->interval_us = coin(r) ? 3600 * (uint64_t)SECOND : spread(r, 20 * MS, 2 * SECOND);
+	if (rand_below(r, 8) == 0) {
+		h->backoff_min_us = spread(r, SECOND, 2000 * SECOND);
+		h->backoff_max_us = h->backoff_min_us + spread(r, 1, 2000 * SECOND);
+	}
+}
+
+static void vary_leave(struct pool_settings *ps, struct rand *r)
+{
+	ps->on_leave = LEAVE_FINISH;
+	ps->idle_probe = (struct idle_probe_settings){ 0 };
+	if (coin(r)) {
+		ps->on_leave = coin(r) ? LEAVE_CLOSE : LEAVE_FINISH;
+		draw_idle_probe(ps, r);
+	}
+}
+
+static void vary_limits(struct plan *p, struct rand *r)
+{
+	struct settings *s = &p->other;
+	s->max_connections = coin(r) ? 1000 : between(r, 1, 64);
+	s->max_connections_per_address = between(r, 0, 3) ? 0 : between(r, 1, 4);
+	s->memory_limit_bytes = coin(r) ? 1u << 30 : spread(r, 512 << 10, 16 << 20);
+	s->spool_max_bytes = coin(r) ? 1u << 30 : spread(r, 64 << 10, 4 << 20);
+	s->jobs_max = coin(r) ? 10000 : between(r, 1, 50);
+	if (rand_below(r, 4) == 0) { /* more than may be told that there are too many */
+		p->client.clients = between(r, 70, 250);
+		p->client.exchanges += p->client.clients;
+	}
+}
+
+/* Requests that are given up, and still run when the configuration changes. */
+static void vary_pace(struct plan *p, struct rand *r)
+{
+	p->client.leave_ppm = between(r, 100000, 400000);
+	p->container.service_max_us += spread(r, 100 * MS, 2 * SECOND);
+}
+
+void plan_vary(struct plan *p, struct rand *r)
+{
+	if (!p->reload_ppm)
+		return;
+	for (uint32_t i = 0; i < p->settings.n_pools; i++) {
+		struct pool_settings *ps = &p->other_pools[i];
+		vary_health(&ps->health, r);
+		if (coin(r))
+			vary_leave(ps, r);
+		if (!p->calm && coin(r))
+			ps->queue_max_bytes = coin(r) ? 256u << 20 : spread(r, 1 << 10, 1 << 20);
+	}
+	if (!p->calm && coin(r))
+		vary_limits(p, r);
+	if (!p->calm && rand_below(r, 4) == 0)
+		vary_pace(p, r);
 }
 
 void plan_draw(struct plan *p, struct rand *r)

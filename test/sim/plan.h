@@ -76,3 +76,13 @@ struct plan {
 
 /* settings point into *p. */
 void plan_draw(struct plan *p, struct rand *r);
+
+/* What a reload changes beside containers, slots and queue.max: health checks, idle probes, limits; where
+ * there are reloads. r: one of its own, so that worlds without them stay what they are. */
+void plan_vary(struct plan *p, struct rand *r);
+
+/* A limit may have been either when what it limits began. */
+static inline uint64_t plan_larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}

@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include "fake_client.h"
+#include "gateway/backend.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -114,6 +115,8 @@ static void begin(struct world *w, uint32_t exchanges)
 	const struct plan *p = &w->plan;
 	rand_seed(&w->rand, w->seed);
 	plan_draw(&w->plan, &w->rand);
+	rand_seed(&w->reload_rand, w->seed ^ UINT64_C(0x0123456789abcdef));
+	plan_vary(&w->plan, &w->reload_rand);
 	source_begin(w);
 	ledger_init(&w->ledger);
 	list_init(&w->clients);
@@ -148,6 +151,32 @@ static uint64_t patience_us(const struct world *w)
 	return world_now_us(w) + UINT64_C(300) * SECOND;
 }
 
+static bool is_zombie_at(const struct world *w, uint16_t port)
+{
+	for (uint32_t i = 0; i < w->reactor->n_routes; i++) {
+		const struct pool *p = &w->reactor->routes[i]->pool;
+		for (uint32_t k = 0; k < p->n_containers; k++) {
+			if (p->containers[k]->slots[SLOT_ZOMBIE].len &&
+				ntohs(backend_of(p->containers[k])->settings.addr.in.sin_port) == port)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Whoever takes the idle probe away sees that what Berth would have found by it alone, when it connects
+ * again, is over. */
+static void end_remains(struct world *w)
+{
+	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
+		for (uint32_t i = 0; i < w->source.n_fakes[k]; i++) {
+			uint16_t port = (uint16_t)(PLAN_CONTAINER_PORT + k * PLAN_CONTAINERS + i);
+			if (!w->reactor->settings->pools[k].idle_probe.path && !is_zombie_at(w, port))
+				container_end_remains(&w->containers[k][i]);
+		}
+	}
+}
+
 static void reload(struct world *w)
 {
 	char error[256];
@@ -156,6 +185,7 @@ static void reload(struct world *w)
 	bool ok = reactor_reload(
 		w->reactor, w->reloaded ? &w->plan.other : &w->plan.settings, error, sizeof error);
 	VERIFY(w, ok, "%s", error);
+	end_remains(w);
 	oracle_follow(w);
 }
 
@@ -165,6 +195,28 @@ static void sleep_for(struct world *w, uint64_t us)
 	TRACE(w, "the machine sleeps for %.1f s", (double)us / SECOND);
 	io_sim_sleep(w->sim, us);
 	oracle_slept(w);
+}
+
+/* A request that was given up may still run somewhere. */
+static bool is_any_zombie(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->reactor->n_routes; i++) {
+		const struct pool *p = &w->reactor->routes[i]->pool;
+		for (uint32_t k = 0; k < p->n_containers; k++) {
+			if (p->containers[k]->slots[SLOT_ZOMBIE].len)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Now and then, and rather while that may be so. */
+static bool is_time_to_reload(struct world *w)
+{
+	if (!w->plan.reload_ppm || w->at_peace)
+		return false;
+	bool is_time = rand_chance(&w->rand, w->plan.reload_ppm);
+	return is_time || (is_any_zombie(w) && rand_below(&w->reload_rand, 16) == 0);
 }
 
 /* What happens to the gateway itself. */
@@ -178,7 +230,7 @@ static void disturb(struct world *w, uint32_t exchanges)
 		reactor_drain(w->reactor);
 	}
 	source_disturb(w);
-	if (p->reload_ppm && rand_chance(&w->rand, p->reload_ppm))
+	if (is_time_to_reload(w))
 		reload(w);
 	if (p->sleep_ppm && rand_chance(&w->rand, p->sleep_ppm))
 		sleep_for(w, rand_below(&w->rand, UINT64_C(100) * SECOND));
@@ -199,6 +251,8 @@ static void calm_containers(struct world *w)
 		for (uint32_t i = 0; i < w->source.n_fakes[k]; i++)
 			container_calm(&w->containers[k][i]);
 	}
+	if (w->reloaded) /* the other configuration's pauses may be long */
+		reload(w);
 	source_settle(w);
 }
 
@@ -246,8 +300,6 @@ static void run_to_quiet(struct world *w)
 {
 	uint64_t until_us = world_now_us(w) + quiet_us(w);
 	TRACE(w, "all clients are gone");
-	if (w->reloaded)
-		reload(w);
 	if (!w->at_peace)
 		calm_containers(w);
 	while (!oracle_is_quiet(w) && io_sim_turn(w->sim, until_us))

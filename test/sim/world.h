@@ -32,7 +32,7 @@ struct world {
 	uint64_t seed;
 	bool verbose;
 	struct plan plan;
-	struct rand rand;
+	struct rand rand, reload_rand;
 	struct io_sim *sim;      /* owned */
 	struct reactor *reactor; /* owned */
 	struct ledger ledger;
