@@ -93,21 +93,35 @@ static struct container *least_busy(struct pool *p)
 	return p->lowest < p->highest ? first_of(p, p->lowest) : NULL;
 }
 
-/* Likewise, but another one than has failed this ticket, if there is another. */
+/* 0: it has not failed this ticket, as far as that remembers; the more, the later it has. */
+static uint32_t reluctance(const struct ticket *t, const struct container *c)
+{
+	for (uint32_t i = 0; i < t->n_avoid; i++) {
+		if (t->avoid[i] == (uint16_t)c->id)
+			return TICKET_AVOIDS - i;
+	}
+	return 0;
+}
+
+/* Likewise, but another one than have failed this ticket, if there is another; else the one that did so the
+ * longest ago. */
 static struct container *least_busy_for(struct pool *p, const struct ticket *t)
 {
-	struct container *c = least_busy(p);
-	if (!c || c->id != t->avoid)
-		return c;
-	struct list_node *n = list_next(&p->by_load[p->lowest], &c->node);
-	if (n)
-		return CONTAINER_OF(n, struct container, node);
-	for (uint32_t load = p->lowest + 1; load < p->highest; load++) {
-		struct container *other = first_of(p, load);
-		if (other)
-			return other;
+	struct container *best = least_busy(p);
+	uint32_t least = best ? reluctance(t, best) : 0;
+	for (uint32_t load = p->lowest; least && load < p->highest; load++) {
+		list_for_each (n, &p->by_load[load]) {
+			struct container *c = CONTAINER_OF(n, struct container, node);
+			uint32_t reluctant = reluctance(t, c);
+			if (reluctant < least) {
+				best = c;
+				least = reluctant;
+			}
+			if (!least)
+				break;
+		}
 	}
-	return c;
+	return best;
 }
 
 static struct slot *dispatch(struct pool *p, struct container *c, struct ticket *t, uint64_t now_us)

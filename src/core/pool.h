@@ -74,6 +74,8 @@ struct container {
 
 enum ticket_state { TICKET_NEW, TICKET_WAITING, TICKET_RUNNING, TICKET_OVER };
 
+enum { TICKET_AVOIDS = 4 };
+
 /* What the core knows of an exchange. */
 struct ticket {
 	struct order_entry entry; /* in pool->queue while WAITING */
@@ -86,7 +88,9 @@ struct ticket {
 	bool unready; /* its request is still on its way from the store: it cannot start, nor can those behind
 			 it */
 	uint8_t attempts; /* dispatches so far */
-	uint32_t avoid;   /* id of the container that failed it last; 0: none */
+	uint8_t n_avoid;
+	uint16_t avoid[TICKET_AVOIDS]; /* low bits of the ids of containers that failed it, the last one first
+					*/
 };
 
 struct pool_limits {

@@ -6,6 +6,8 @@
  */
 #include "core/slot.h"
 
+#include <string.h>
+
 static bool is_serving(const struct slot *s)
 {
 	const struct container *c = s->container;
@@ -178,6 +180,20 @@ void slot_disconnected(struct slot *s)
 	list_push_back(&c->slots[SLOT_FREE], &s->node);
 }
 
+/* Its next try goes elsewhere, if there is an elsewhere. */
+static void avoid(struct ticket *t, const struct container *c)
+{
+	uint32_t at = 0;
+	while (at < t->n_avoid && t->avoid[at] != (uint16_t)c->id)
+		at++;
+	if (at == TICKET_AVOIDS)
+		at--; /* the longest ago is forgotten */
+	else if (at == t->n_avoid)
+		t->n_avoid++;
+	memmove(t->avoid + 1, t->avoid, at * sizeof *t->avoid);
+	t->avoid[0] = (uint16_t)c->id;
+}
+
 struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 {
 	struct container *c = s->container;
@@ -187,10 +203,10 @@ struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 	s->ticket = NULL;
 	s->probing = false;
 	s->connected = false;
-	if (t)
+	if (t) {
 		t->slot = NULL;
-	if (t)
-		t->avoid = c->id;
+		avoid(t, c);
+	}
 	if (loss != LOSS_STALE)
 		c->successes_in_a_row = 0;
 	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
@@ -220,7 +236,7 @@ struct ticket *slot_bounced(struct slot *s, uint64_t now_us)
 	CHECK(s->state == SLOT_BUSY && t);
 	s->ticket = NULL;
 	t->slot = NULL;
-	t->avoid = c->id;
+	avoid(t, c);
 	c->retry_at_us = now_us + c->rest_us;
 	c->rest_us = c->rest_us * 2 < REST_MAX_US ? c->rest_us * 2 : REST_MAX_US;
 	s->connected = false;

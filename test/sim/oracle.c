@@ -105,6 +105,39 @@ static void follow_containers(struct pool_watch *pw, const struct pool *p)
 	pw->next_id = p->next_id;
 }
 
+/* Free all through this turn, as far as anybody can tell at its end. */
+static bool was_available(const struct container *c, const struct container_watch *cw)
+{
+	return c->available && cw->available && c->requests == cw->requests;
+}
+
+static bool has_been_at(const struct tries *tries, uint32_t id)
+{
+	for (uint32_t i = 0; i < tries->n; i++) {
+		if (tries->ids[i] == id)
+			return true;
+	}
+	return false;
+}
+
+/* The ticket may have been given to c in this turn. */
+static void check_tries(
+	struct world *w, struct pool_watch *pw, const struct pool *p, const struct ticket *t, uint32_t id)
+{
+	struct tries *tries = &pw->tries[t->number % ORACLE_TRIES];
+	if (tries->number != t->number)
+		*tries = (struct tries){ .number = t->number };
+	if (t->attempts != tries->n + 1 || tries->n > TICKET_AVOIDS)
+		return; /* nothing new; or too much, for not all of its tries are known */
+	for (uint32_t i = 0; i < p->n_containers && has_been_at(tries, id); i++) {
+		const struct container *other = p->containers[i];
+		VERIFY(w, !was_available(other, &pw->containers[i]) || has_been_at(tries, other->id),
+			"number %llu is tried on container %u again while %u is free",
+			(unsigned long long)t->number, id, other->id);
+	}
+	tries->ids[tries->n++] = id;
+}
+
 static void check_order(struct world *w, struct pool_watch *pw, const struct pool *p)
 {
 	uint64_t patient = order_len(&p->queue) ? first_patient(pw, p, world_now_us(w)) : UINT64_MAX;
@@ -114,6 +147,8 @@ static void check_order(struct world *w, struct pool_watch *pw, const struct poo
 		for (uint32_t k = 0; k < c->n_slots; k++) {
 			const struct ticket *t = c->slot[k].ticket;
 			uint64_t number = t ? t->number : 0;
+			if (t)
+				check_tries(w, pw, p, t, c->id);
 			if (number == cw->on_slot[k])
 				continue;
 			VERIFY(w, number < patient, "I4: number %llu runs while %llu waits",
@@ -225,6 +260,8 @@ static void note_reasons(
 		check_due(w, pw, cw, p->containers[i]);
 		hopeless &= down || cw->down;
 		cw->down = down;
+		cw->available = p->containers[i]->available;
+		cw->requests = p->containers[i]->requests;
 	}
 	if (hopeless)
 		pw->hopeless_us = now_us;

@@ -2,10 +2,12 @@
  *
  * I1, I5  pool_check, all of it, at every turn in which something has moved, and every few turns
  * I4      what has waited through a turn was not overtaken in it; newcomers enter behind
+ *         what has failed goes to no container again while another one has a free slot
  * I7      no limit is passed
  * I8      at quiescence all slots are free (or down), and nothing is kept any more
  */
 #pragma once
+#include "core/pool.h"
 #include "plan.h"
 
 #include <stdbool.h>
@@ -14,14 +16,29 @@
 struct world;
 struct route;
 
-enum { ORACLE_CONTAINERS = 64, ORACLE_SLOTS = 4, ORACLE_RETURNED = 16, ORACLE_TURNS = 8 };
+enum {
+	ORACLE_CONTAINERS = 64,
+	ORACLE_SLOTS = 4,
+	ORACLE_RETURNED = 16,
+	ORACLE_TURNS = 8,
+	ORACLE_TRIES = 256,
+};
 
 /* What a container looked like at the end of the last turn. */
 struct container_watch {
 	uint32_t id;
 	bool down;
 	uint64_t probe_due_us;          /* its health check, at the latest; UINT64_MAX: none is due */
+	bool available;
+	uint64_t requests;
 	uint64_t on_slot[ORACLE_SLOTS]; /* number of the ticket on each slot; 0: none */
+};
+
+/* Where a ticket has been. */
+struct tries {
+	uint64_t number;
+	uint32_t n;                      /* of its attempts, those that were seen */
+	uint32_t ids[TICKET_AVOIDS + 1]; /* of containers */
 };
 
 /* Whatever moves a ticket or a slot moves one of these. Without padding, to be compared as a whole. */
@@ -39,6 +56,7 @@ struct pool_watch {
 	uint32_t n_containers, next_id;                       /* the pool's, when that was last looked at */
 	uint64_t returned[ORACLE_RETURNED]; /* numbers of those that wait again, the first so many */
 	uint32_t n_returned;
+	struct tries tries[ORACLE_TRIES]; /* by numbers, modulo so many: a newer ticket takes its place */
 	/* When these were last so, and may have been the reason of an answer. */
 	uint64_t full_us, hopeless_us, trouble_us;
 	bool forgotten; /* a connection was, on the way: Berth learns of it when it uses it next */

@@ -356,6 +356,35 @@ static void test_least_busy_then_longest_unused(void **state)
 	finish_all(&p);
 }
 
+/* The ticket's slot is lost, it comes back, and runs again: where? */
+static uint32_t fail_over(struct pool *p, struct ticket *t)
+{
+	struct ticket *matched;
+	struct slot *s;
+	assert_ptr_equal(slot_lost(t->slot, LOSS_STALE, 0), t);
+	assert_int_equal(ticket_requeue(t), 0);
+	assert_true(pool_match(p, 0, &matched, &s));
+	assert_ptr_equal(matched, t);
+	return s->container->index;
+}
+
+/* Not twice to one container while there is another that is free, be it the busiest; else to the one that
+ * failed it the longest ago. */
+static void test_what_failed_is_tried_elsewhere_first(void **state)
+{
+	struct pool p;
+	struct ticket t = { 0 }, others[7] = { 0 };
+	pool_start(&p, 3, 4, &roomy);
+	for (uint32_t i = 0; i < 7; i++) /* 0 has three, 1 and 2 have two */
+		admit_running(&p, &others[i]);
+	assert_int_equal(admit_running(&p, &t)->container->index, 1);
+	assert_int_equal(fail_over(&p, &t), 2);
+	assert_int_equal(fail_over(&p, &t), 0);
+	assert_int_equal(fail_over(&p, &t), 1);
+	assert_int_equal(fail_over(&p, &t), 2);
+	finish_all(&p);
+}
+
 static void test_connected_slots_first(void **state)
 {
 	struct pool p;
@@ -419,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_service_time_of_nothing),
 		cmocka_unit_test(test_connecting_is_no_service_time),
 		cmocka_unit_test(test_least_busy_then_longest_unused),
+		cmocka_unit_test(test_what_failed_is_tried_elsewhere_first),
 		cmocka_unit_test(test_connected_slots_first),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_all_drain),

@@ -33,6 +33,7 @@ struct model {
 	uint32_t n_waiting;
 	struct ticket *reserved[TICKETS]; /* in no order */
 	uint32_t n_reserved;
+	uint32_t failed_by[TICKETS][TICKET_AVOIDS]; /* ids of containers, the last one first; 0: none */
 	uint64_t next_number, clock;
 	double mean_us; /* 0: none */
 };
@@ -162,14 +163,17 @@ static bool model_available(const struct model_container *mc)
 	return mc->state == CONTAINER_UP && !mc->draining && !mc->settling && count_state(mc, SLOT_FREE) > 0;
 }
 
-/* The container that gets the next request: the fewest slots taken, then the longest unused. avoid: not the
- * one with this id. NULL: none. */
-static struct model_container *model_choice(struct model *m, uint32_t avoid)
+/* The container that gets the next request: the fewest slots taken, then the longest unused. excepted: none
+ * of the first n of these ids. NULL: none. */
+static struct model_container *model_choice(struct model *m, const uint32_t *excepted, uint32_t n)
 {
 	struct model_container *best = NULL;
 	for (uint32_t c = 0; c < m->n_containers; c++) {
 		struct model_container *mc = &m->containers[c];
-		if (!model_available(mc) || mc->id == avoid)
+		bool is_excepted = false;
+		for (uint32_t i = 0; i < n; i++)
+			is_excepted |= excepted[i] == mc->id;
+		if (!model_available(mc) || is_excepted)
 			continue;
 		uint32_t taken = mc->n_slots - count_state(mc, SLOT_FREE);
 		uint32_t least = best ? best->n_slots - count_state(best, SLOT_FREE) : UINT32_MAX;
@@ -182,9 +186,9 @@ static struct model_container *model_choice(struct model *m, uint32_t avoid)
 /* The pool gave ticket t the slot s: as the model would have it. */
 static void assert_dispatched(struct walk *w, struct ticket *t, const struct slot *s)
 {
-	struct model_container *mc = model_choice(&w->model, t->avoid);
-	if (!mc) /* better the one that failed it than none */
-		mc = model_choice(&w->model, 0);
+	struct model_container *mc = NULL;
+	for (uint32_t n = TICKET_AVOIDS + 1; !mc && n-- > 0;) /* better one that failed it than none */
+		mc = model_choice(&w->model, w->model.failed_by[t - w->tickets], n);
 	assert_non_null(mc);
 	assert_int_equal(s->container->id, mc->id);
 	struct model_slot *ms = &mc->slot[s - s->container->slot];
@@ -209,7 +213,7 @@ static enum admission model_forecast(struct walk *w, uint32_t bytes)
 {
 	struct model *m = &w->model;
 	bool hope = false;
-	if (m->n_waiting == 0 && model_choice(m, 0))
+	if (m->n_waiting == 0 && model_choice(m, NULL, 0))
 		return ADMIT_DISPATCH;
 	for (uint32_t c = 0; c < m->n_containers; c++)
 		hope = hope || m->containers[c].state != CONTAINER_DOWN;
@@ -267,6 +271,7 @@ static struct ticket *new_ticket(struct walk *w)
 		struct ticket *t = &w->tickets[i];
 		if ((t->state == TICKET_NEW && !t->number) || t->state == TICKET_OVER) {
 			*t = (struct ticket){ 0 };
+			memset(w->model.failed_by[i], 0, sizeof w->model.failed_by[i]);
 			return t;
 		}
 	}
@@ -327,7 +332,7 @@ static void do_join(struct walk *w)
 	}
 	t->unready = below(w, 4) == 0;
 	bool is_first = m->n_waiting == 0 || m->waiting[0]->number > t->number;
-	bool starts = is_first && !t->unready && model_choice(m, 0);
+	bool starts = is_first && !t->unready && model_choice(m, NULL, 0);
 	assert_int_equal(pool_join(&w->pool, t, w->now_us, &s), 0);
 	assert_int_equal(s != NULL, starts);
 	if (starts)
@@ -372,7 +377,8 @@ static void pump(struct walk *w)
 		model_unwait(&w->model, 0);
 		assert_dispatched(w, t, s);
 	}
-	assert_true(w->model.n_waiting == 0 || w->model.waiting[0]->unready || !model_choice(&w->model, 0));
+	assert_true(
+		w->model.n_waiting == 0 || w->model.waiting[0]->unready || !model_choice(&w->model, NULL, 0));
 }
 
 static void do_withdraw(struct walk *w)
@@ -471,12 +477,23 @@ static void do_disconnected(struct walk *w)
 	ms->connected = false;
 }
 
+static void model_note_failure(uint32_t failed_by[TICKET_AVOIDS], uint32_t id)
+{
+	uint32_t before[TICKET_AVOIDS], n = 0;
+	memcpy(before, failed_by, sizeof before);
+	failed_by[n++] = id;
+	for (uint32_t i = 0; i < TICKET_AVOIDS && n < TICKET_AVOIDS; i++) {
+		if (before[i] != id)
+			failed_by[n++] = before[i];
+	}
+}
+
 /* The ticket came back without a slot. */
 static void try_again_or_not(struct walk *w, struct ticket *t, const struct model_container *mc)
 {
 	assert_int_equal(t->state, TICKET_RUNNING);
 	assert_null(t->slot);
-	assert_int_equal(t->avoid, mc->id);
+	model_note_failure(w->model.failed_by[t - w->tickets], mc->id);
 	if (below(w, 3)) {
 		assert_int_equal(ticket_requeue(t), 0);
 		model_wait(&w->model, t);
