@@ -306,7 +306,7 @@ static void answer_taken(struct client *c)
 {
 	struct reactor *r = c->reactor;
 	if (!c->keep_alive) {
-		if (c->early.len) /* more of what it sends ahead would make the close a reset */
+		if (c->early.len || c->deaf) /* more of what it sends ahead would make the close a reset */
 			linger(c);
 		else
 			bury(c, false);
@@ -474,16 +474,34 @@ static void run_early(struct client *c)
 	drop_early(c, used);
 }
 
-/* What cannot be taken yet. False when the connection is over, or about to be: at limits.memory no further
- * part of a head is kept. */
+/* At limits.memory no further part of a head is kept. What comes behind a request that is under way is not
+ * taken, and the connection ends with that one's answer, so that the client knows (RFC 9112 §9.3.2); what is
+ * the beginning of another protocol cannot be left out. */
+static void refuse_early(struct client *c)
+{
+	static const char detail[] = "as much is kept in memory as limits.memory allows";
+	struct exchange *ex = c->exchange;
+	c->reactor->budget.refused++;
+	drop_early(c, c->early.len);
+	if (c->phase == CLIENT_HEAD) {
+		c->must_linger = true;
+		client_problem(c, PROBLEM_OVERLOADED, detail, 1, (struct str){ NULL, 0 });
+		return;
+	}
+	c->deaf = true;
+	c->keep_alive = false;
+	client_pause(c, true);
+	if (ex)
+		ex->keep_alive = false;
+	if (ex && ex->upgrade && !ex->answering)
+		exchange_problem(ex, PROBLEM_OVERLOADED, detail);
+}
+
+/* What cannot be taken yet. False when the connection is over, or will be after an answer. */
 static bool keep_or_refuse(struct client *c, const char *bytes, size_t n)
 {
-	if (c->phase == CLIENT_HEAD && memory_is_full(c, n)) {
-		c->reactor->budget.refused++;
-		drop_early(c, c->early.len);
-		c->must_linger = true;
-		client_problem(c, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows", 1,
-			(struct str){ NULL, 0 });
+	if (memory_is_full(c, n)) {
+		refuse_early(c);
 		return false;
 	}
 	if (keep_early(c, bytes, n) == 0)
@@ -495,7 +513,7 @@ static bool keep_or_refuse(struct client *c, const char *bytes, size_t n)
 static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 {
 	struct client *c = of(s);
-	if (c->phase == CLIENT_LINGERING)
+	if (c->phase == CLIENT_LINGERING || c->deaf)
 		return;
 	if (c->early.len || c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) {
 		if (keep_or_refuse(c, bytes, n) && c->phase <= CLIENT_BODY)

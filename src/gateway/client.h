@@ -60,6 +60,8 @@ struct client {
 	bool head_only : 1;    /* the request at hand is a HEAD */
 	uint8_t minor_version; /* of the request at hand */
 	bool peer_closed : 1;  /* half closed, with half_close: wait */
+	bool deaf : 1;         /* more came early than there was room for: its connection ends with the
+				  answer at hand */
 };
 
 /* What the client has yet to take. */

@@ -315,6 +315,57 @@ def test_memory_holds_under_heads_that_do_not_end(gateway, scripted):
     assert berth.post("/", b"x").body == b"x"
 
 
+def send_ahead(client, data):
+    """As much of it as is taken."""
+    client.sock.settimeout(0.2)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        client.send(data)
+    client.sock.settimeout(30)
+
+
+def test_memory_holds_under_requests_that_come_early(gateway, scripted):
+    """What is sent behind a request that waits is not taken past limits.memory: that one is answered, and the connection ends."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = gateway(container, limits_memory="1MiB", limits_body_memory="64KiB")
+    clients = [RawClient(berth.address).request("POST", "/", b"x") for _ in range(40)]
+    berth.wait_for_queue(39)
+    for client in clients:
+        send_ahead(client, b"GET /next HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 400_000)
+    wait_until(lambda: "limit_refusals_total 0" not in berth.metrics(), "a refusal")
+    assert metric(berth, "berth_memory_bytes") <= 1 << 20
+    late = clients[-1]
+    clients[0].close()  # there is room again, and it is not for those who were refused
+    release.set()
+    answer = late.answer()
+    assert (answer.status, answer.body, answer["Connection"]) == (200, b"x", "close")
+    assert late.is_closed()
+    for client in clients:
+        client.close()
+    wait_until(lambda: metric(berth, "berth_memory_bytes") == 0)
+    assert berth.post("/", b"x").body == b"x" and "/next" not in {target for _, target in container.seen()}
+
+
+def test_another_protocols_first_bytes_are_not_left_out(gateway, scripted):
+    """They came before the switch, and there is no room to keep them: it is refused."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = gateway(container, limits_memory="1MiB", limits_body_memory="64KiB")
+    running = Background(berth.post, "/", b"x")
+    wait_until(lambda: container.in_flight == 1)
+    full = uploads_that_stall(berth.address, 100, 15_000)
+    wait_until(lambda: metric(berth, "berth_limit_refusals_total") > 0, "a refusal")
+    with RawClient(berth.address) as client:
+        client.request("GET", "/", head=HOST + "Connection: upgrade\r\nUpgrade: x\r\n")
+        send_ahead(client, bytes(60_000))
+        status, name, detail = problem_of(client.answer())
+        assert (status, name) == (503, "overloaded") and "limits.memory" in detail
+    release.set()
+    assert running.result().status == 200
+    for client in full:
+        client.close()
+
+
 def test_the_longest_head_that_can_be_allowed(gateway, scripted):
     """limits.head at its most: all of it reaches the container, and a host that is almost as long does, too."""
     container = scripted()

@@ -386,7 +386,8 @@ static void check_keep_alive(struct fake_client *c)
 	bool last = c->n_asked == 1;
 	bool fair = w->draining || refused_body || r->kind == ASK_BAD || (last && c->may_close) ||
 		c->status == 408 || r->old || may_be_one_too_many(c) ||
-		(c->status == 503 && judge_overload(w)); /* a part of a head could not be kept */
+		(c->status == 503 && judge_overload(w)) || /* a part of a head could not be kept */
+		(!last && judge_no_room_behind(w, c->asked[1]));
 	VERIFY(w, c->keeps || fair, "token %u: the connection is closed for no reason", c->asked[0]);
 	VERIFY(w, !c->keeps || !last || !c->asked_close, "token %u: Connection: close is not heard",
 		c->asked[0]);

@@ -104,6 +104,12 @@ bool judge_overload(struct world *w)
 	return w->oracle.refused_us && w->oracle.refused_us + GRACE_US >= world_now_us(w);
 }
 
+bool judge_no_room_behind(struct world *w, uint32_t token)
+{
+	oracle_note_refusals(w);
+	return was(ledger_at(&w->ledger, token), w->oracle.refused_us);
+}
+
 bool judge_want(struct world *w)
 {
 	oracle_note_refusals(w);

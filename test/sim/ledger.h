@@ -110,6 +110,9 @@ bool judge_crowd(struct world *w);
 /* There was no room for something not long ago. */
 bool judge_overload(struct world *w);
 
+/* May what was sent behind another request have met no room for it? */
+bool judge_no_room_behind(struct world *w, uint32_t token);
+
 /* The machine did not give something not long ago. */
 bool judge_want(struct world *w);
 

@@ -304,14 +304,14 @@ void oracle_note_refusals(struct world *w)
 
 /* ---- I7 ---- */
 
-/* What may be kept past memory_limit, so that what has begun can go on: windows into spool files, requests
- * that came early, and for each slot a piece of an answer with its head. */
+/* What may be kept past memory_limit, so that what has begun can go on: windows into spool files, and for
+ * each slot a piece of an answer with its head. */
 static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
 {
 	uint64_t bytes = 0;
 	list_for_each (n, &r->clients) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
-		bytes += c->early.cap + (c->out && c->out->buffer.window ? WINDOW_BYTES : 0);
+		bytes += c->out && c->out->buffer.window ? WINDOW_BYTES : 0;
 		bytes += c->watch && c->watch->begun ? RESULT_BYTES : 0;
 	}
 	for (uint32_t i = 0; i < r->n_routes; i++) {
@@ -340,14 +340,13 @@ static uint64_t answers_under_way_bytes(const struct reactor *r)
 }
 
 /* Of what is kept, that for which limits.memory is not asked: bytes on their way to clients (a segment is
- * given back as a whole) or from containers to spool files, windows into such files, requests that came early
- * or were read back from the store. */
+ * given back as a whole) or from containers to spool files, windows into such files, requests that were read
+ * back from the store. */
 static uint64_t unasked_bytes(const struct reactor *r, uint32_t piece_bytes)
 {
 	uint64_t bytes = (uint64_t)r->exchange_pool.used * HEAD_END_BYTES + answers_under_way_bytes(r);
 	list_for_each (n, &r->clients) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
-		bytes += c->early.cap;
 		if (c->out)
 			bytes += buffer_left(&c->out->buffer) + c->out->buffer.window_cap + SEGMENT_BYTES +
 				piece_bytes;

@@ -377,3 +377,35 @@ void plan_draw(struct plan *p, struct rand *r)
 	p->sleep_ppm = rand_below(r, 4) ? 0 : spread(r, 1000, 20000);
 	p->drain_at = rand_below(r, 10) ? 0 : between(r, 1, p->client.exchanges);
 }
+
+/* ---- many who send ahead, and little memory ---- */
+
+static void crowd_settings(struct settings *s, struct pool_settings *pools, uint64_t memory_bytes)
+{
+	s->memory_limit_bytes = memory_bytes;
+	s->max_connections = 1000;
+	s->max_connections_per_address = 0;
+	for (uint32_t i = 0; i < s->n_pools; i++) {
+		pools[i].queue_max = 1000;
+		pools[i].queue_max_bytes = 64 << 20;
+	}
+}
+
+void plan_crowd(struct plan *p, uint64_t seed)
+{
+	struct client_plan *c = &p->client;
+	struct rand own, *r = &own;
+	rand_seed(r, seed ^ UINT64_C(0x0c80bd0c80bd0c80));
+	if (p->calm || rand_below(r, 50))
+		return;
+	uint64_t memory_bytes = spread(r, 512 << 10, 1 << 20);
+	crowd_settings(&p->settings, p->pools, memory_bytes);
+	crowd_settings(&p->other, p->other_pools, memory_bytes);
+	c->clients = between(r, 20, 60);
+	c->pipeline_ppm = between(r, 300000, 900000);
+	c->big_body_ppm = between(r, 100000, 500000);
+	c->big_body_max = between(r, 50, 200) << 10;
+	c->drip_ppm = c->stall_ppm = 0;
+	p->client_wire.room_bytes = 1 << 18;
+	p->client_wire.piece_max = 64 << 10;
+}

@@ -86,3 +86,7 @@ static inline uint64_t plan_larger(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
+
+/* In a few seeds many clients send long requests ahead, for which there is no memory. By a rand of its own,
+ * so that the others are as if there were none. */
+void plan_crowd(struct plan *p, uint64_t seed);

@@ -115,6 +115,7 @@ static void begin(struct world *w, uint32_t exchanges)
 	const struct plan *p = &w->plan;
 	rand_seed(&w->rand, w->seed);
 	plan_draw(&w->plan, &w->rand);
+	plan_crowd(&w->plan, w->seed);
 	rand_seed(&w->reload_rand, w->seed ^ UINT64_C(0x0123456789abcdef));
 	plan_vary(&w->plan, &w->reload_rand);
 	source_begin(w);
