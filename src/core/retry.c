@@ -22,11 +22,12 @@ bool http_method_is_idempotent(enum http_method m)
 bool retry_may(enum retry_rule rule, enum http_method method, enum failure failure, uint32_t attempts,
 	bool client_has_bytes)
 {
-	bool exhausted = attempts >= RETRY_ATTEMPTS_MAX && failure != FAILURE_UNDELIVERED;
+	bool exhausted = attempts >= RETRY_ATTEMPTS_MAX && !failure_is_undelivered(failure);
 	if (rule == RETRY_NEVER || client_has_bytes || exhausted)
 		return false;
 	switch (failure) {
 	case FAILURE_UNDELIVERED:
+	case FAILURE_UNCONNECTED:
 	case FAILURE_STALE:
 		return true;
 	case FAILURE_LOST:

@@ -12,11 +12,18 @@ enum retry_rule { RETRY_SAFE, RETRY_ALWAYS, RETRY_NEVER };
 
 enum failure {
 	FAILURE_UNDELIVERED, /* the connection was refused: no byte reached the container */
+	FAILURE_UNCONNECTED, /* likewise: it did not stand in time */
 	FAILURE_STALE,       /* a kept-alive connection was closed before the answer's first byte */
 	FAILURE_LOST,        /* the connection broke later than that */
 	FAILURE_BAD_ANSWER,  /* the answer broke the protocol */
 	FAILURE_TIMEOUT,
 };
+
+/* No byte of the request has reached the container. */
+static inline bool failure_is_undelivered(enum failure failure)
+{
+	return failure == FAILURE_UNDELIVERED || failure == FAILURE_UNCONNECTED;
+}
 
 enum { RETRY_ATTEMPTS_MAX = 5 }; /* times that one request may have reached a container */
 

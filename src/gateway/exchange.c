@@ -259,6 +259,8 @@ static const char *failure_text(enum failure failure)
 	switch (failure) {
 	case FAILURE_UNDELIVERED:
 		return "the container could not be connected";
+	case FAILURE_UNCONNECTED:
+		return "the container does not accept connections (timeouts.connect is over)";
 	case FAILURE_STALE:
 		return "the connection had ended before the request was sent";
 	case FAILURE_LOST:
@@ -280,8 +282,8 @@ static bool may_try_again(const struct exchange *ex, enum failure failure)
 	if (!ex->job)
 		return retry_may(ps->retry, method, failure, attempts, ex->answering);
 	if (ps->job_retry == JOB_RETRY_NEVER)
-		return failure == FAILURE_UNDELIVERED;
-	return attempts < ps->job_attempts || failure == FAILURE_UNDELIVERED;
+		return failure_is_undelivered(failure);
+	return attempts < ps->job_attempts || failure_is_undelivered(failure);
 }
 
 /* What most likely never reached a container needs no room in the budget; nor does a job, whose attempts are
@@ -289,13 +291,13 @@ static bool may_try_again(const struct exchange *ex, enum failure failure)
 static bool has_room_to_try(const struct exchange *ex, enum failure failure)
 {
 	struct route *route = ex->route;
-	return ex->job || failure == FAILURE_UNDELIVERED || failure == FAILURE_STALE ||
+	return ex->job || failure_is_undelivered(failure) || failure == FAILURE_STALE ||
 		retry_budget_take(&route->retry_budget, route->reactor->io->now_us);
 }
 
 void exchange_failed(struct exchange *ex, enum failure failure)
 {
-	if (failure == FAILURE_UNDELIVERED && exchange_runs(ex))
+	if (failure_is_undelivered(failure) && exchange_runs(ex))
 		ex->undelivered++;
 	if (may_try_again(ex, failure) && has_room_to_try(ex, failure) &&
 		queue_again(ex, failure_text(failure)))

@@ -44,10 +44,12 @@ static void note_bad_request(struct client *c, const char *why)
 static void refuse_head(struct client *c, enum parse_error e)
 {
 	enum problem p = problem_of_status(parse_error_status(e));
+	const char *why = e == PARSE_ERROR_TOO_LARGE ? "the head is longer than limits.head allows"
+						     : parse_error_text(e);
 	c->reactor->metrics.problems[p]++;
-	note_bad_request(c, parse_error_text(e));
+	note_bad_request(c, why);
 	c->must_linger = true;
-	client_problem(c, p, parse_error_text(e), 0, no_extra);
+	client_problem(c, p, why, 0, no_extra);
 }
 
 /* A request that goes to no pool. */

@@ -71,6 +71,7 @@ static enum slot_loss slot_loss_of(enum failure failure)
 {
 	switch (failure) {
 	case FAILURE_UNDELIVERED:
+	case FAILURE_UNCONNECTED:
 		return LOSS_REFUSED;
 	case FAILURE_STALE:
 		return LOSS_STALE;
@@ -310,7 +311,7 @@ static void on_timer(struct io_timer *t)
 		return;
 	case UPSTREAM_CONNECTING:
 		upstream_failed(
-			u, FAILURE_UNDELIVERED, "does not accept connections (timeouts.connect is over)");
+			u, FAILURE_UNCONNECTED, "does not accept connections (timeouts.connect is over)");
 		return;
 	case UPSTREAM_TUNNEL:
 		tunnel_end(u);

@@ -559,6 +559,8 @@ enum parse_status http_parse_response(const char *bytes, size_t len, size_t max_
 	return conclude(s, &c, bytes, len, max_bytes, ret);
 }
 
+_Static_assert(HTTP_FIELDS_MAX == 100, "parse_error_text says so");
+
 const char *parse_error_text(enum parse_error e)
 {
 	switch (e) {
@@ -590,7 +592,7 @@ const char *parse_error_text(enum parse_error e)
 		return "Transfer-Encoding is not one final chunked, or stands beside Content-Length or in "
 		       "HTTP/1.0";
 	case PARSE_ERROR_TOO_MANY_FIELDS:
-		return "there are too many field lines";
+		return "there are more than 100 field lines";
 	case PARSE_ERROR_TOO_LARGE:
 		return "the head is longer than the limit";
 	case PARSE_ERROR_UNKNOWN_CODING:

@@ -1,5 +1,6 @@
 """Containers that die, answer nonsense, are slow or busy, and what their clients see."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -317,23 +318,40 @@ def test_a_drip_that_never_ends(gateway, scripted):
     stop.set()
 
 
+@contextlib.contextmanager
+def full_backlog(listener):
+    """No further connection to it comes to an end."""
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    yield
+    for filler in fillers:
+        filler.close()
+
+
 def test_a_container_that_does_not_accept(gateway, scripted):
     """Its backlog is full: the connect does not come to an end."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        port = listener.getsockname()[1]
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
-            fillers.append(filler)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, full_backlog(listener):
         other = scripted()
-        berth = gateway(f"127.0.0.1:{port}", other, wait=False, timeouts_connect="100ms")
+        berth = gateway(f"127.0.0.1:{listener.getsockname()[1]}", other, wait=False, timeouts_connect="100ms")
         berth.wait_for_slots(1)
         wait_until(lambda: [one["status"] for one in berth.pool()["containers"]] == ["down", "free"])
         assert berth.post("/", b"x").body == b"x"
-        for filler in fillers:
-            filler.close()
+
+
+def test_a_connect_that_takes_too_long_names_its_setting(gateway):
+    """The container was there at the start; then its connection is closed, and the next one does not come to an end."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        berth = gateway(f"127.0.0.1:{listener.getsockname()[1]}", wait=False, timeouts_connect="100ms", retry="never")
+        first, _ = listener.accept()
+        berth.wait_for_slots(1)
+        assert first.recv(1) == b""  # Berth keeps none that has never carried an answer
+        with full_backlog(listener):
+            answer = berth.post("/", b"x")
+            assert_problem(answer, 502, "container-lost")
+            assert "timeouts.connect" in answer.json["detail"]
+        first.close()
 
 
 # ---- busy answers ----

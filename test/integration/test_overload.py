@@ -53,10 +53,15 @@ def a_job(_berth, client):
     return client.request("POST", "/new_request", b"x")
 
 
+def long_head(_berth, client):
+    return client.send(f"GET / HTTP/1.1\r\n{HOST}X: {'x' * 2000}\r\n\r\n")
+
+
 SILENCE = when(threading.Event(), echo)
 LIMITS = {  # setting: (its value, the container's step, None for a slot that is taken, what a client does, status, type)
     "limits.connections": ("1", echo, too_many_connections, 503, "overloaded"),
     "limits.connections_per_address": ("1", echo, too_many_connections, 429, "client-limit"),
+    "limits.head": ("1KiB", echo, long_head, 431, "head-too-large"),
     "limits.body": ("1KiB", echo, long_body, 413, "body-too-large"),
     "client_timeouts.head": ("100ms", echo, half_a_head, 408, "request-timeout"),
     "client_timeouts.body": ("100ms", echo, half_a_body, 408, "request-timeout"),
@@ -81,6 +86,12 @@ def test_an_answer_names_the_limit_that_was_met(gateway, scripted, setting):
         found = problem_of(act(berth, client).answer())
         assert found[:2] == (status, name) and setting in found[2], found
     release.set()
+
+
+def test_the_most_field_lines_are_told(gateway, scripted):
+    berth = gateway(scripted())
+    answer = berth.get("/", headers={f"X-{i}": "x" for i in range(120)})
+    assert problem_of(answer)[:2] == (431, "head-too-large") and "100 field lines" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("setting, step", [

@@ -26,16 +26,19 @@ static const struct {
 	bool idempotent, other; /* methods */
 } table[] = {
 	{ RETRY_SAFE, FAILURE_UNDELIVERED, true, true },
+	{ RETRY_SAFE, FAILURE_UNCONNECTED, true, true },
 	{ RETRY_SAFE, FAILURE_STALE, true, true },
 	{ RETRY_SAFE, FAILURE_LOST, true, false },
 	{ RETRY_SAFE, FAILURE_BAD_ANSWER, true, false },
 	{ RETRY_SAFE, FAILURE_TIMEOUT, false, false },
 	{ RETRY_ALWAYS, FAILURE_UNDELIVERED, true, true },
+	{ RETRY_ALWAYS, FAILURE_UNCONNECTED, true, true },
 	{ RETRY_ALWAYS, FAILURE_STALE, true, true },
 	{ RETRY_ALWAYS, FAILURE_LOST, true, true },
 	{ RETRY_ALWAYS, FAILURE_BAD_ANSWER, true, true },
 	{ RETRY_ALWAYS, FAILURE_TIMEOUT, false, false },
 	{ RETRY_NEVER, FAILURE_UNDELIVERED, false, false },
+	{ RETRY_NEVER, FAILURE_UNCONNECTED, false, false },
 	{ RETRY_NEVER, FAILURE_STALE, false, false },
 	{ RETRY_NEVER, FAILURE_LOST, false, false },
 	{ RETRY_NEVER, FAILURE_BAD_ANSWER, false, false },
@@ -51,7 +54,8 @@ static void test_table(void **state)
 				http_method_is_idempotent(method) ? table[i].idempotent : table[i].other;
 			for (uint32_t attempts = 1; attempts <= RETRY_ATTEMPTS_MAX + 1; attempts++) {
 				bool left = attempts < RETRY_ATTEMPTS_MAX ||
-					table[i].failure == FAILURE_UNDELIVERED;
+					table[i].failure == FAILURE_UNDELIVERED ||
+					table[i].failure == FAILURE_UNCONNECTED;
 				assert_int_equal(
 					retry_may(table[i].rule, method, table[i].failure, attempts, false),
 					expected && left);
