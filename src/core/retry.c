@@ -1,5 +1,7 @@
 #include "core/retry.h"
 
+enum { RETRY_AFTER_MAX_S = 3600, SECOND_US = 1000000, UNKNOWN_WAIT_US = 5 * SECOND_US };
+
 bool http_method_is_idempotent(enum http_method m)
 {
 	switch (m) {
@@ -75,4 +77,15 @@ bool retry_budget_take(struct retry_budget *b, uint64_t now_us)
 		return false;
 	b->retries[now]++;
 	return true;
+}
+
+uint32_t retry_after_s(uint64_t eta_us, struct rand *rand)
+{
+	if (eta_us == UINT64_MAX)
+		eta_us = UNKNOWN_WAIT_US;
+	if (eta_us >= (uint64_t)RETRY_AFTER_MAX_S * SECOND_US)
+		return RETRY_AFTER_MAX_S;
+	eta_us += rand_below(rand, eta_us / 4 + 1); /* before it is rounded, or short waits would have none */
+	uint64_t s = (eta_us + SECOND_US - 1) / SECOND_US;
+	return s < 1 ? 1 : s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (uint32_t)s;
 }

@@ -3,6 +3,7 @@
  * Never: does it, or waits; it only decides.
  */
 #pragma once
+#include "base/rand.h"
 #include "http/parse.h"
 
 #include <stdbool.h>
@@ -48,6 +49,10 @@ void retry_budget_request(struct retry_budget *b, uint64_t now_us);
 
 /* One retry, if there is room. */
 bool retry_budget_take(struct retry_budget *b, uint64_t now_us);
+
+/* Retry-After of a refusal, in seconds: the expected wait (UINT64_MAX: 5 s are taken for it) and up to a
+ * quarter of jitter, rounded up; 1 at least, an hour at most. */
+uint32_t retry_after_s(uint64_t eta_us, struct rand *rand);
 
 /* RFC 9110 §9.2.2 */
 bool http_method_is_idempotent(enum http_method m);

@@ -12,11 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	RETRY_AFTER_UNKNOWN_S = 5,
-	RETRY_AFTER_MAX_S = 3600,
-};
-
 static struct reactor *reactor_of(const struct exchange *ex)
 {
 	return ex->route->reactor;
@@ -59,11 +54,7 @@ void exchange_bury(struct exchange *ex)
 uint32_t route_retry_after_s(struct route *route)
 {
 	struct pool *p = &route->pool;
-	uint64_t eta_us = pool_eta_us(p, order_len(&p->queue) + 1), s = RETRY_AFTER_UNKNOWN_S;
-	if (eta_us != UINT64_MAX)
-		s = (eta_us + 999999) / 1000000;
-	s += rand_below(&route->reactor->rand, s / 4 + 1);
-	return s < 1 ? 1 : s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (uint32_t)s;
+	return retry_after_s(pool_eta_us(p, order_len(&p->queue) + 1), &route->reactor->rand);
 }
 
 enum problem exchange_precheck(struct exchange *ex, const struct http_head *head)

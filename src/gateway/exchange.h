@@ -185,6 +185,5 @@ void exchange_free(struct exchange *ex);
 /* Sends waiting requests to free slots until one of the two has run out. */
 void route_pump(struct route *route);
 
-/* Retry-After for a newcomer: from the ETA, rounded up, with up to a quarter of jitter; 5 s without an
- * estimate. */
+/* Retry-After for a newcomer. */
 uint32_t route_retry_after_s(struct route *route);

@@ -247,7 +247,9 @@ static void to_pool(struct client *c, const struct http_head *head, bool more_is
 		? exchange_create(route, c, head, HTTP_POST, STR("POST"), path, durable)
 		: exchange_create(route, c, head, head->method, head->method_name, path, durable);
 	if (!ex) {
-		refuse(c, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows");
+		r->metrics.problems[PROBLEM_OVERLOADED]++;
+		client_problem(c, PROBLEM_OVERLOADED, "as much is kept in memory as limits.memory allows",
+			route_retry_after_s(route), no_extra);
 		return;
 	}
 	ex->submit = submit;

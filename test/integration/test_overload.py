@@ -203,13 +203,13 @@ def test_the_kernel_keeps_no_answer_for_one_who_does_not_read(gateway, scripted)
 
 
 def test_retry_after_without_an_estimate(gateway, scripted):
-    """5 seconds, and up to a quarter more."""
+    """5 seconds, and up to a quarter more, rounded up."""
     release = threading.Event()
     container = scripted().always(when(release, echo))
     berth = gateway(container, queue_max=0)
     running = Background(berth.post, "/", b"x")
     wait_until(lambda: container.in_flight == 1)
-    assert {int(berth.post("/", b"x").headers["Retry-After"]) for _ in range(60)} == {5, 6}
+    assert {int(berth.post("/", b"x").headers["Retry-After"]) for _ in range(60)} == {6, 7}
     release.set()
     assert running.result().status == 200
 

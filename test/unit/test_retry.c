@@ -170,6 +170,34 @@ static void test_against_a_list(void **state)
 	assert_true(n_taken > 100 && refused > 100);
 }
 
+/* ---- Retry-After ---- */
+
+static void test_retry_after(void **state)
+{
+	static const struct {
+		uint64_t eta_us;
+		uint32_t least, most; /* both are met */
+	} waits[] = {
+		{ 0, 1, 1 }, { 1, 1, 1 }, { 700000, 1, 1 }, { 900000, 1, 2 },
+		{ 2000000, 3, 3 }, /* a rounded-up 2 would be met by one in half a million */
+		{ 1900000, 2, 3 }, { 2500000, 3, 4 }, { 20500000, 21, 26 },
+		{ UINT64_C(3000000000), 3001, 3600 }, { UINT64_C(3600000000), 3600, 3600 },
+		{ UINT64_MAX - 1, 3600, 3600 }, { UINT64_MAX, 6, 7 }, /* not known */
+	};
+	struct rand rand;
+	rand_seed(&rand, 1);
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+		uint32_t least = UINT32_MAX, most = 0;
+		for (int k = 0; k < 20000; k++) {
+			uint32_t s = retry_after_s(waits[i].eta_us, &rand);
+			least = s < least ? s : least;
+			most = s > most ? s : most;
+		}
+		assert_int_equal(least, waits[i].least);
+		assert_int_equal(most, waits[i].most);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +209,7 @@ int main(void)
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_long_silence),
 		cmocka_unit_test(test_against_a_list),
+		cmocka_unit_test(test_retry_after),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
