@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LEAST_PAUSE_US = 100 * 1000 };
+enum { LEAST_PAUSE_US = 100 * 1000, AGAIN_US = 1000 * 1000 };
 
 static const char *status_name(const struct container *c)
 {
@@ -97,11 +97,16 @@ static void work(struct io_task *t)
 	atomic_store(&f->worked, true);
 }
 
+/* What was composed is written, or is to be composed anew. */
 static void report(struct status_file *f)
 {
 	if (f->err < 0 && !f->failing)
 		log_warning("cannot write the status file %s: %s", f->path, strerror(-f->err));
 	f->failing = f->err < 0;
+	f->dirty |= f->failing;
+	if (f->dirty)
+		io_timer_set(f->reactor->io, &f->timer,
+			f->reactor->io->now_us + (f->failing ? AGAIN_US : LEAST_PAUSE_US));
 }
 
 static void done(struct io_task *t)
@@ -109,8 +114,6 @@ static void done(struct io_task *t)
 	struct status_file *f = CONTAINER_OF(t, struct status_file, task);
 	f->busy = false;
 	report(f);
-	if (f->dirty)
-		io_timer_set(f->reactor->io, &f->timer, f->reactor->io->now_us + LEAST_PAUSE_US);
 }
 
 static void compose(struct status_file *f)
@@ -127,7 +130,12 @@ static void on_timer(struct io_timer *t)
 		return;
 	compose(f);
 	atomic_store(&f->worked, false);
-	f->busy = io_offload(f->reactor->io, &f->task) == 0;
+	int r = io_offload(f->reactor->io, &f->task);
+	f->busy = r == 0;
+	if (r == 0)
+		return;
+	f->err = r;
+	report(f);
 }
 
 struct status_file *status_file_create(struct reactor *r, const char *path)

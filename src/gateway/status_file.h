@@ -1,7 +1,7 @@
 /* status_file: status.json, for what reads the file that the scripts kept: a report, never the truth.
  *
  * Replaced atomically after every change, at most every 100 ms, by the loop's other thread. A file that
- * cannot be written is reported once and tried again with the next change.
+ * cannot be written is reported once and tried again every second.
  */
 #pragma once
 #include "base/json.h"

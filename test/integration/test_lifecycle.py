@@ -392,6 +392,25 @@ def test_a_status_file_whose_directory_goes_and_comes_back(gateway, scripted, tm
     wait_until(lambda: (directory / "status.json").exists())
 
 
+def test_a_status_file_is_right_in_the_end(gateway, scripted, tmp_path):
+    """The change could not be written, and there is no other one."""
+    directory, release = tmp_path / "there", threading.Event()
+    directory.mkdir()
+    berth = gateway(scripted().always(when(release, echo)), status_file=directory / "status.json")
+
+    def status():
+        return json.loads((directory / "status.json").read_text())["container1"]["status"]
+    wait_until(lambda: (directory / "status.json").exists() and status() == "free")
+    directory.rename(tmp_path / "gone")
+    running = Background(berth.post, "/", b"x")
+    berth.wait_for("cannot write the status file")
+    (tmp_path / "gone").rename(directory)
+    wait_until(lambda: status() == "busy")
+    release.set()
+    assert running.result().status == 200
+    assert berth.output.count("cannot write the status file") == 1
+
+
 # ---- an unclean end ----
 
 
