@@ -348,4 +348,9 @@ def test_changes_are_guarded_too(gateway, scripted):
     assert change(berth, "PUT", "container1", {"draining": True}, Origin="http://evil.example").status == 403
     assert change(berth, "PUT", "container1", {"draining": True}, Host="evil.example").status == 421
     assert change(berth, "PUT", "container1", {"draining": True}, Content_Type="text/plain").status == 415
+    assert change(berth, "DELETE", "container1", Origin="http://evil.example").status == 403
+    assert change(berth, "DELETE", "container1", Host="evil.example").status == 421
+    asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "DELETE"}
+    preflight = request(berth.admin, "OPTIONS", "/containers/container1", None, asked)
+    assert preflight.status == 403 and not any(name.startswith("Access-Control") for name in preflight.headers.keys())
     assert berth.pool()["containers"][0]["status"] == "free"
