@@ -149,7 +149,7 @@ static const struct key keys[] = {
 		.doc = "longest wait in the queue (503 after it)" },
 	{ POOL(CHOICE, "retry", retry), .choices = retry_names, .arg = "safe|always|never",
 		.doc = "whether a request goes to another container when its own fails; safe: never "
-		       "delivered, or idempotent" },
+		       "delivered, or idempotent; after a time-out of its answer none does" },
 	{ POOL(CHOICE, "on_leave", on_leave), .choices = leave_names, .arg = "finish|close",
 		.doc = "a running request whose client has left is read to its end, or its connection is "
 		       "closed" },
