@@ -304,10 +304,8 @@ void ticket_abandon(struct ticket *t, bool settle)
 	if (s->state != SLOT_BUSY)
 		return;
 	slot_set_state(s, SLOT_ZOMBIE);
-	if (settle && !s->container->settling) {
-		s->container->settling = true;
-		container_refile(s->container);
-	}
+	if (settle)
+		slot_settle(s);
 }
 
 int ticket_requeue(struct ticket *t)

@@ -187,8 +187,7 @@ MUST_USE bool pool_match(struct pool *p, uint64_t now_us, struct ticket **ret_ti
 void ticket_withdraw(struct ticket *t);
 
 /* The request is given up while it runs: the slot becomes a ZOMBIE (or stays CONNECTING, without a ticket).
- * The ticket is over. settle: its answer will not be read, so the container gets nothing new until
- * slot_answered or slot_lost has ended its last zombie. */
+ * The ticket is over. settle: as slot_settle. */
 void ticket_abandon(struct ticket *t, bool settle);
 
 /* The slot was lost or would not take it: back into the queue at its old order number. Say what became of the
@@ -228,6 +227,10 @@ enum slot_loss {
 	LOSS_FAILED,  /* it broke while in use, or the answer broke the protocol */
 	LOSS_REFUSED, /* it could not be connected: the container is out at once */
 };
+
+/* The answer of a ZOMBIE will not be read: its container gets nothing new until slot_answered or slot_lost
+ * has ended its last zombie. */
+void slot_settle(struct slot *s);
 
 /* The container said that it is busy, before it acted on the request: it RESTS for a while, and its FREE
  * slots are DOWN. The slot's ticket is detached, RUNNING without a slot (requeue it): the return value. */

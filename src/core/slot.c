@@ -100,7 +100,7 @@ static void count_service_time(struct pool *p, uint64_t took_us)
 }
 
 /* The slot leaves ZOMBIE, BUSY or CONNECTING: the last zombie's end makes its container usable again. */
-static void settle(struct container *c)
+static void end_settling(struct container *c)
 {
 	if (c->settling && c->slots[SLOT_ZOMBIE].len == 0) {
 		c->settling = false;
@@ -143,7 +143,7 @@ void slot_answered(struct slot *s, bool connected, uint64_t now_us)
 		container_up(c);
 	s->connected = connected && c->state == CONTAINER_UP;
 	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
-	settle(c);
+	end_settling(c);
 	if (c->returning && c->state == CONTAINER_UP)
 		give_back(c);
 }
@@ -210,7 +210,7 @@ struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 	if (loss != LOSS_STALE)
 		c->successes_in_a_row = 0;
 	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
-	settle(c);
+	end_settling(c);
 	if (c->state == CONTAINER_UP && loss == LOSS_FAILED)
 		container_failed(c, now_us);
 	else if (loss == LOSS_REFUSED || (c->state != CONTAINER_UP && tried))
@@ -227,6 +227,15 @@ static void leave_service(struct container *c, enum container_state state)
 		s->connected = false;
 		slot_set_state(s, SLOT_DOWN);
 	}
+}
+
+void slot_settle(struct slot *s)
+{
+	CHECK(s->state == SLOT_ZOMBIE);
+	if (s->container->settling)
+		return;
+	s->container->settling = true;
+	container_refile(s->container);
 }
 
 struct ticket *slot_bounced(struct slot *s, uint64_t now_us)

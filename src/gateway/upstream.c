@@ -330,6 +330,27 @@ static void on_timer(struct io_timer *t)
 	}
 }
 
+static void become_zombie(struct upstream *u)
+{
+	u->zombie = true;
+	u->zombie_us = reactor_of(u)->io->now_us + settings_of(u)->zombie_timeout_us;
+}
+
+void upstream_break_off(struct upstream *u)
+{
+	struct exchange *ex = upstream_detach(u);
+	if (ex)
+		exchange_bury(ex);
+	if (!u->zombie)
+		become_zombie(u);
+	upstream_close(u);
+	free(u->partial);
+	u->partial = NULL;
+	u->partial_bytes = 0;
+	u->ask_again_us = 0;
+	upstream_ask_again(u);
+}
+
 void upstream_give_up(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
@@ -355,19 +376,11 @@ void upstream_give_up(struct upstream *u)
 		return;
 	}
 	upstream_resume(u);
-	u->zombie = true;
-	u->zombie_us = r->io->now_us + ps->zombie_timeout_us;
-	if (ps->on_leave == LEAVE_CLOSE && ps->idle_probe.path) {
-		exchange_bury(upstream_detach(u));
-		upstream_close(u);
-		free(u->partial);
-		u->partial = NULL;
-		u->partial_bytes = 0;
-		u->ask_again_us = 0;
-		upstream_ask_again(u);
-	} else {
+	become_zombie(u);
+	if (ps->on_leave == LEAVE_CLOSE && ps->idle_probe.path)
+		upstream_break_off(u);
+	else
 		io_timer_set(r->io, &u->timer, u->zombie_us);
-	}
 }
 
 void upstream_pause(struct upstream *u)

@@ -144,3 +144,7 @@ void upstream_send_more(struct upstream *u);
 /* The exchange of u is an orphan now: no time-outs of its client's any more, but those that end the zombie.
  */
 void upstream_give_up(struct upstream *u);
+
+/* Closes the connection in the middle of a request that was given up. The container may have begun to run
+ * what it has of it, so the idle probe, which there must be, is asked when it is over. Twice is once. */
+void upstream_break_off(struct upstream *u);

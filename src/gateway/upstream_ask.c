@@ -136,7 +136,12 @@ void upstream_request_lost(struct upstream *u)
 	if (u->slot->ticket)
 		exchange_problem(u->exchange, PROBLEM_OVERLOADED,
 			"the request's body cannot be read back from its spool file");
-	upstream_failed(u, FAILURE_STALE, NULL); /* nobody runs half a request */
+	if (u->slot->state == SLOT_ZOMBIE && u->sent_bytes && settings_of(u)->idle_probe.path) {
+		slot_settle(u->slot);
+		upstream_break_off(u);
+	} else { /* nothing was sent, or it notices that its client is gone, as all do that cannot be asked */
+		upstream_failed(u, FAILURE_STALE, NULL);
+	}
 }
 
 void upstream_send_more(struct upstream *u)

@@ -8,6 +8,7 @@
  *   container 1      is free | is down | is zombie
  *   gateway          drains | reloads | stops
  *   clock 1h         the calendar's clock is set forward
+ *   disk             fails
  *
  * gets: this must have come, behind what earlier lines have asked for. waits: nothing more must have come.
  * In TEXT, \r, \n and \\ are as in C. A container's connection is its newest.
@@ -308,7 +309,11 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 	else if (!strcmp(name, "on_leave") && !strcmp(value, "close")) {
 		p->on_leave = LEAVE_CLOSE;
 		p->idle_probe = (struct idle_probe_settings){ "/idle", "idle" };
-	} else
+	} else if (!strcmp(name, "idle_probe.expect"))
+		p->idle_probe = (struct idle_probe_settings){ "/idle", "idle" };
+	else if (!strcmp(name, "limits.body_memory"))
+		s->settings.body_memory_bytes = (uint32_t)strtoul(value, NULL, 10);
+	else
 		fail(s, "no setting is called %s", name);
 }
 
@@ -456,6 +461,8 @@ static void play_line(struct scene *s, char *line)
 		gateway_event(s, rest ? rest : none);
 	} else if (!strcmp(subject, "clock")) {
 		io_sim_set_clock(s->sim, (int64_t)duration_us(s, rest ? rest : none));
+	} else if (!strcmp(subject, "disk") && rest && !strcmp(rest, "fails")) {
+		s->sim->disk.fail_ppm = SECOND;
 	} else if (!strcmp(subject, "client") || !strcmp(subject, "container")) {
 		bool client = subject[1] == 'l';
 		char *number = word(&rest), *verb = word(&rest);

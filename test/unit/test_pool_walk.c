@@ -410,6 +410,18 @@ static void do_abandon(struct walk *w)
 	}
 }
 
+static void do_settle(struct walk *w)
+{
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
+	if (!pick(w, 1 << SLOT_ZOMBIE, &mc, &ms))
+		return;
+	slot_settle(real_slot(w, mc, ms));
+	if (!mc->settling)
+		model_file(w, mc);
+	mc->settling = true;
+}
+
 static void count_service_time(struct walk *w, const struct ticket *t)
 {
 	double took = (double)(w->now_us - t->dispatched_us), mean = w->model.mean_us;
@@ -645,7 +657,7 @@ static void do_remove(struct walk *w)
 static void step(struct walk *w)
 {
 	static void (*const rare[])(struct walk * w) = { do_failed, do_up_or_down, do_drain, do_add,
-		do_remove, do_bounced, do_restore };
+		do_remove, do_bounced, do_restore, do_settle };
 	w->now_us += below(w, 2000);
 	uint32_t dice = below(w, 1000);
 	if (dice < 250)
