@@ -16,6 +16,7 @@ enum failure {
 	FAILURE_UNCONNECTED, /* likewise: it did not stand in time */
 	FAILURE_STALE,       /* a kept-alive connection was closed before the answer's first byte */
 	FAILURE_LOST,        /* the connection broke later than that */
+	FAILURE_SILENT,      /* likewise, and not by the container's doing, which may be at it still */
 	FAILURE_BAD_ANSWER,  /* the answer broke the protocol */
 	FAILURE_TIMEOUT,
 };

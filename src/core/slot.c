@@ -211,9 +211,10 @@ struct ticket *slot_lost(struct slot *s, enum slot_loss loss, uint64_t now_us)
 		c->successes_in_a_row = 0;
 	slot_set_state(s, c->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
 	end_settling(c);
-	if (c->state == CONTAINER_UP && loss == LOSS_FAILED)
+	bool up = c->state == CONTAINER_UP;
+	if (up && (loss == LOSS_FAILED || loss == LOSS_SILENT))
 		container_failed(c, now_us);
-	else if (loss == LOSS_REFUSED || (c->state != CONTAINER_UP && tried))
+	if (loss == LOSS_REFUSED || loss == LOSS_SILENT || (!up && tried))
 		container_down(c, now_us);
 	return t;
 }

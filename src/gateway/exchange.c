@@ -254,6 +254,8 @@ static const char *failure_text(enum failure failure)
 		return "the container does not accept connections (timeouts.connect is over)";
 	case FAILURE_STALE:
 		return "the connection had ended before the request was sent";
+	case FAILURE_SILENT:
+		return "the container could not be reached any more before its answer was complete";
 	case FAILURE_LOST:
 		return "the container closed the connection before its answer was complete";
 	case FAILURE_BAD_ANSWER:

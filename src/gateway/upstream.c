@@ -75,6 +75,8 @@ static enum slot_loss slot_loss_of(enum failure failure)
 		return LOSS_REFUSED;
 	case FAILURE_STALE:
 		return LOSS_STALE;
+	case FAILURE_SILENT:
+		return LOSS_SILENT;
 	case FAILURE_LOST:
 	case FAILURE_BAD_ANSWER:
 	case FAILURE_TIMEOUT:
@@ -158,7 +160,13 @@ static bool is_stale(const struct upstream *u)
 		reactor_of(u)->io->now_us - u->asked_us <= STALE_US;
 }
 
-void upstream_ended(struct upstream *u, const char *how)
+/* Neither the container nor its machine has ended the connection: nobody is known to have stopped. */
+static bool is_silent(int err)
+{
+	return err && err != -ECONNRESET && err != -EPIPE;
+}
+
+void upstream_ended(struct upstream *u, int err, const char *how)
 {
 	switch (u->phase) {
 	case UPSTREAM_IDLE:
@@ -175,7 +183,7 @@ void upstream_ended(struct upstream *u, const char *how)
 		} else if (is_stale(u)) {
 			upstream_failed(u, FAILURE_STALE, NULL);
 		} else {
-			upstream_failed(u, FAILURE_LOST, how);
+			upstream_failed(u, is_silent(err) ? FAILURE_SILENT : FAILURE_LOST, how);
 		}
 		return;
 	case UPSTREAM_TUNNEL:
@@ -194,12 +202,12 @@ static void on_eof(struct io_stream *s)
 		upstream_answer_ended(u, false, &part);
 		return;
 	}
-	upstream_ended(u, "closed the connection in the middle of a request");
+	upstream_ended(u, 0, "closed the connection in the middle of a request");
 }
 
 static void on_error(struct io_stream *s, int err)
 {
-	upstream_ended(of(s),
+	upstream_ended(of(s), err,
 		of(s)->phase == UPSTREAM_CONNECTING ? strerror(-err)
 						    : "the connection broke in the middle of a request");
 }

@@ -123,8 +123,8 @@ void upstream_take_body(struct upstream *u, const struct http_head *head, const 
 /* All of the answer at hand is in. */
 void upstream_answer_ended(struct upstream *u, bool keep, struct answer_part *part);
 
-/* The connection has ended, how it did being for the log. */
-void upstream_ended(struct upstream *u, const char *how);
+/* The connection has ended: by the container with 0, else by an error < 0. how: for the log. */
+void upstream_ended(struct upstream *u, int err, const char *how);
 
 /* Parts u from its exchange, which is returned; NULL when it has none. */
 struct exchange *upstream_detach(struct upstream *u);

@@ -85,7 +85,7 @@ void upstream_answer_ended(struct upstream *u, bool keep, struct answer_part *pa
 static void answer_lost(struct upstream *u, enum failure failure, const char *what)
 {
 	if (u->probe && u->slot->state == SLOT_ZOMBIE)
-		upstream_ended(u, what);
+		upstream_ended(u, 0, what);
 	else
 		upstream_failed(u, failure, what);
 }

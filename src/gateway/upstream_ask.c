@@ -146,12 +146,15 @@ void upstream_request_lost(struct upstream *u)
 
 void upstream_send_more(struct upstream *u)
 {
-	if ((u->phase != UPSTREAM_HEAD && u->phase != UPSTREAM_BODY) || u->sent_all || send_request(u) == 0)
+	if ((u->phase != UPSTREAM_HEAD && u->phase != UPSTREAM_BODY) || u->sent_all)
+		return;
+	int err = send_request(u);
+	if (err == 0)
 		return;
 	if (upstream_request_is_lost(u))
 		upstream_request_lost(u);
 	else
-		upstream_ended(u, "the connection broke while the request was sent");
+		upstream_ended(u, err, "the connection broke while the request was sent");
 }
 
 void upstream_claimed(struct upstream *u)

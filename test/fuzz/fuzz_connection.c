@@ -246,7 +246,7 @@ static void end_client(struct scene *w, unsigned how)
 	if (how == 0)
 		wire_shutdown(w->client);
 	else if (how == 3)
-		wire_vanish(w->client);
+		wire_vanish(w->client, KEEPALIVE_US);
 	else
 		wire_close(w->client, how == 2);
 	if (how)

@@ -129,7 +129,7 @@ static void vanish(struct fake_client *c)
 	struct world *w = c->world;
 	TRACE(w, "a client vanishes");
 	settle_all(c, FATE_LEFT);
-	wire_vanish(c->end);
+	wire_vanish(c->end, KEEPALIVE_US);
 	client_free(c);
 	world_client_gone(w, false);
 }

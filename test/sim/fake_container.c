@@ -45,7 +45,7 @@ struct seat {
 	uint32_t answers; /* over this connection */
 	bool reading;     /* the request's end is to come */
 	bool counted;     /* among those in flight */
-	bool gone;        /* Berth has closed the connection, and the container works on */
+	bool gone;        /* the connection has ended, and the container works on */
 	bool idle_probe;  /* the request at hand asks whether anything is in flight … */
 	bool by_status;   /* … and the status shall tell */
 	bool head_only;   /* it is a HEAD */
@@ -405,20 +405,33 @@ static void babble(struct seat *s)
 	(void)!wire_send(s->end, &(struct iovec){ (char *)(uintptr_t)text, sizeof text - 1 }, 1);
 }
 
-/* What stands between the two has forgotten the connection: Berth hears nothing any more. */
-static void seat_vanish(struct seat *s)
+/* What stands between the two has forgotten the connection: Berth hears nothing any more, and what works on
+ * may do so for longer than that takes to be noticed. */
+static void seat_vanish(struct seat *s, uint64_t missed_us)
 {
-	TRACE(s->container->world, "container %u.%u: a connection is lost on the way", s->container->pool,
-		s->container->index);
+	struct fake_container *c = s->container;
+	TRACE(c->world, "container %u.%u: a connection is lost on the way", c->pool, c->index);
 	harm(s, false);
-	s->container->world->oracle.pools[s->container->pool].forgotten = true;
-	wire_vanish(s->end);
-	seat_free(s);
+	c->world->oracle.pools[c->pool].forgotten = true;
+	wire_vanish(s->end, missed_us);
+	if (!works_on(s)) {
+		seat_free(s);
+		return;
+	}
+	s->gone = true;
+	s->end = NULL;
+	s->state = SEAT_HUNG;
+	if (!event_is_set(&s->act))
+		set(c, &s->act, 1 + rand_below(rand_of(c), HANG_US));
 }
 
-static bool is_lost(const struct seat *s)
+static bool is_lost(struct seat *s)
 {
-	return fault_strikes(&s->container->world->sim->faults, FAULT_SEAT_LOST);
+	struct faults *f = &s->container->world->sim->faults;
+	if (!fault_strikes(f, FAULT_SEAT_LOST))
+		return false;
+	seat_vanish(s, 1 + rand_below(&f->rand, KEEPALIVE_US));
+	return true;
 }
 
 static void answered(struct seat *s)
@@ -439,9 +452,7 @@ static void answered(struct seat *s)
 	if (s->close) {
 		wire_close(s->end, false);
 		seat_free(s);
-	} else if (is_lost(s)) {
-		seat_vanish(s);
-	} else if (chance(c, p->idle_close_ppm)) {
+	} else if (!is_lost(s) && chance(c, p->idle_close_ppm)) {
 		set(c, &s->act, rand_below(rand_of(c), p->idle_close_max_us + 1));
 	}
 }
@@ -639,7 +650,7 @@ static void on_act(struct event *e)
 	if (s->gone) {
 		seat_free(s);
 	} else if (is_lost(s)) {
-		seat_vanish(s);
+		return;
 	} else if (s->state == SEAT_HUNG) { /* somebody has restarted it */
 		seat_close(s, true);
 	} else if (s->state == SEAT_IDLE) {
@@ -697,8 +708,9 @@ static void die(struct fake_container *c)
 	TRACE(c->world, "container %u.%u %s", c->pool, c->index, vanish ? "vanishes" : "dies");
 	list_for_each_safe (n, &c->seats) {
 		struct seat *s = CONTAINER_OF(n, struct seat, node);
-		if (s->gone) {
-			seat_free(s);
+		if (s->gone) { /* without its network it works on */
+			if (!vanish)
+				seat_free(s);
 			continue;
 		}
 		if (!vanish) {
@@ -707,7 +719,7 @@ static void die(struct fake_container *c)
 							     look whole */
 			continue;
 		}
-		seat_vanish(s);
+		seat_vanish(s, KEEPALIVE_US);
 	}
 }
 

@@ -4,7 +4,7 @@
  *   set NAME VALUE   a setting (containers, slots, queue.max, retry, …), for the first event or a reload
  *   after 5ms        time passes; else 2 ms an event
  *   client 1         connects | leaves | is closed | pauses | resumes | sends TEXT | gets TEXT | waits
- *   container 1      gets TEXT | sends TEXT | waits | closes | dies | refuses | accepts
+ *   container 1      gets TEXT | sends TEXT | waits | closes | dies | vanishes | refuses | accepts
  *   container 1      is free | is down | is zombie
  *   gateway          drains | reloads | stops
  *   clock 1h         the calendar's clock is set forward
@@ -398,6 +398,9 @@ static void container_event(struct scene *s, struct party *p, const char *verb, 
 		p->dial = DIAL_REFUSED;
 		drop(p, true);
 		pass(s, EVENT_US);
+	} else if (!strcmp(verb, "vanishes")) { /* from the network: the container works on */
+		wire_vanish(p->end, KEEPALIVE_US);
+		p->end = NULL;
 	} else if (!strcmp(verb, "refuses")) {
 		p->dial = DIAL_REFUSED;
 	} else if (!strcmp(verb, "accepts")) {

@@ -8,7 +8,6 @@
 
 enum {
 	BUFFER_MIN = 512,
-	KEEPALIVE_US = 30 * 1000 * 1000, /* until a peer that has vanished is missed: io.h */
 };
 
 /* With AddressSanitizer nothing is used twice, so that a use of it afterwards is seen. */
@@ -371,7 +370,7 @@ static void miss_peer(struct wire *w)
 		break_end(&w->end[i], -ETIMEDOUT);
 }
 
-void wire_vanish(struct wire_end *e)
+void wire_vanish(struct wire_end *e, uint64_t missed_us)
 {
 	struct wire *w = e->wire;
 	if (!e->open)
@@ -383,5 +382,5 @@ void wire_vanish(struct wire_end *e)
 		return;
 	}
 	w->on_later = miss_peer;
-	soon(w, &w->later, KEEPALIVE_US);
+	soon(w, &w->later, missed_us);
 }

@@ -114,9 +114,11 @@ void wire_pause(struct wire_end *e, bool paused);
 /* Unread bytes, or `reset`, break the connection for the other end. Closed ends may be closed again. */
 void wire_close(struct wire_end *e, bool reset);
 
-/* Closes without a word, as a machine does that loses its power or its network. Half a minute later
- * keep-alive probes find that out at the other end. */
-void wire_vanish(struct wire_end *e);
+enum { KEEPALIVE_US = 30 * 1000 * 1000 }; /* until a peer that has vanished is missed, at the latest: io.h */
+
+/* Closes without a word, as a machine does that loses its power or its network. The other end finds that out
+ * after missed_us. */
+void wire_vanish(struct wire_end *e, uint64_t missed_us);
 
 /* Bytes on their way to this end. */
 static inline uint32_t wire_unread(const struct wire_end *e)

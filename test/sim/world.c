@@ -13,7 +13,6 @@ enum {
 	SCRATCH_MIN = 64 * 1024,
 	AFTERWARDS_US = 2 * SECOND,
 	TURNED_AWAY_US = SECOND,
-	KEEPALIVE_US = 30 * SECOND
 };
 
 void world_fail(const struct world *w, const char *file, int line, const char *fmt, ...)

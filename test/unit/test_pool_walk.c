@@ -522,6 +522,7 @@ static void do_lost(struct walk *w)
 		return;
 	bool connecting = ms->state == SLOT_CONNECTING, tried = connecting || ms->probing;
 	enum slot_loss loss = connecting          ? LOSS_REFUSED
+		: below(w, 8) == 0                ? LOSS_SILENT
 		: ms->probing || below(w, 2) == 0 ? LOSS_FAILED
 						  : LOSS_STALE;
 	struct ticket *t = slot_lost(real_slot(w, mc, ms), loss, w->now_us);
@@ -531,10 +532,10 @@ static void do_lost(struct walk *w)
 		mc->successes_in_a_row = 0;
 	model_set(w, mc, ms, mc->state == CONTAINER_UP ? SLOT_FREE : SLOT_DOWN);
 	model_settle(w, mc);
-	if (mc->state == CONTAINER_UP && loss == LOSS_FAILED) {
-		if (++mc->failures_in_a_row >= w->limits.fall)
+	if (mc->state == CONTAINER_UP && (loss == LOSS_FAILED || loss == LOSS_SILENT)) {
+		if (++mc->failures_in_a_row >= w->limits.fall || loss == LOSS_SILENT)
 			model_down(w, mc);
-	} else if (connecting || (mc->state != CONTAINER_UP && tried)) {
+	} else if (connecting || loss == LOSS_SILENT || (mc->state != CONTAINER_UP && tried)) {
 		model_down(w, mc);
 	}
 	if (t)

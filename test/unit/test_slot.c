@@ -186,6 +186,31 @@ static void test_refused_at_once(void **state)
 	close_pool(&o);
 }
 
+/* Its network has broken: it may be at the request still, and is asked before it gets another. */
+static void test_silent_at_once(void **state)
+{
+	for (int left = 0; left < 2; left++) {
+		struct one o;
+		open_up(&o, 2);
+		struct slot *s = run(&o, 0);
+		if (left)
+			ticket_abandon(&o.t[0], false);
+		assert_ptr_equal(slot_lost(s, LOSS_SILENT, 50), left ? NULL : &o.t[0]);
+		if (!left)
+			ticket_fail(&o.t[0]);
+		assert_int_equal(o.c->state, CONTAINER_DOWN);
+		assert_int_equal(o.c->failures, 1);
+		assert_int_equal(o.c->retry_at_us, 1050);
+		assert_int_equal(s->state, SLOT_DOWN);
+		s = container_retry(o.c);
+		slot_connected(s, true, 1050);
+		assert_true(s->probing);
+		slot_answered(s, true, 1060);
+		assert_int_equal(o.c->state, CONTAINER_UP);
+		close_pool(&o);
+	}
+}
+
 /* A row of tries that fail: each pause is twice as long as the last, up to the longest. */
 static void test_backoff(void **state)
 {
@@ -533,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_fall),
 		cmocka_unit_test(test_stale_is_nobodys_fault),
 		cmocka_unit_test(test_refused_at_once),
+		cmocka_unit_test(test_silent_at_once),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_lost_at_once),
 		cmocka_unit_test(test_slots_come_back_one_by_one),
