@@ -180,10 +180,12 @@ void upstream_ended(struct upstream *u, int err, const char *how)
 		if (u->probe && u->slot->state == SLOT_ZOMBIE) { /* a probe is no proof */
 			upstream_close(u);
 			upstream_ask_again(u);
+		} else if (is_silent(err)) {
+			upstream_failed(u, FAILURE_SILENT, how);
 		} else if (is_stale(u)) {
 			upstream_failed(u, FAILURE_STALE, NULL);
 		} else {
-			upstream_failed(u, is_silent(err) ? FAILURE_SILENT : FAILURE_LOST, how);
+			upstream_failed(u, FAILURE_LOST, how);
 		}
 		return;
 	case UPSTREAM_TUNNEL:
