@@ -334,6 +334,8 @@ void client_tunnel(struct client *c)
 	client_pause(c, false);
 	if (c->early.len && !c->processing)
 		run_early(c);
+	if (c->phase == CLIENT_TUNNEL && c->peer_closed)
+		tunnel_client_ended(c->exchange->upstream);
 }
 
 void client_answered(struct client *c, bool keep_alive)
@@ -530,9 +532,11 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 static void on_eof(struct io_stream *s)
 {
 	struct client *c = of(s);
-	if ((c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING) &&
-		c->reactor->settings->half_close_waits)
+	bool waits = c->reactor->settings->half_close_waits;
+	if (waits && (c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING))
 		c->peer_closed = true;
+	else if (waits && c->phase == CLIENT_TUNNEL)
+		tunnel_client_ended(c->exchange->upstream);
 	else
 		bury(c, false);
 }

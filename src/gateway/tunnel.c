@@ -11,6 +11,8 @@
 
 struct tunnel {
 	struct buffer out;         /* to the container */
+	bool ending;               /* nothing more comes from the client */
+	bool shut;                 /* … and the container has been told */
 	struct upstream *upstream; /* borrowed: the owner */
 };
 
@@ -40,10 +42,14 @@ void tunnel_start(struct upstream *u, const struct http_head *head, const char *
 		upstream_failed(u, FAILURE_LOST, "out of memory for a tunnel");
 		return;
 	}
+	*t = (struct tunnel){ .upstream = u };
 	buffer_init(&t->out, r->io, &r->budget, r->settings->body_memory_bytes, on_out_ready);
-	t->upstream = u;
 	u->tunnel = t;
 	u->phase = UPSTREAM_TUNNEL;
+	if (u->zombie) { /* its client has left before this */
+		tunnel_give_up(u);
+		return;
+	}
 	ex->answering = true;
 	ex->status = 101;
 	ex->keep_alive = false;
@@ -59,6 +65,8 @@ void tunnel_start(struct upstream *u, const struct http_head *head, const char *
 
 void tunnel_from_upstream(struct upstream *u, const char *bytes, size_t n)
 {
+	if (u->zombie)
+		return;
 	struct client *c = u->exchange->client;
 	struct iovec iov = { (char *)(uintptr_t)bytes, n };
 	u->exchange->request->answer_bytes += n;
@@ -77,10 +85,43 @@ void tunnel_from_client(struct client *c, const char *bytes, size_t n)
 		struct iovec iov = { (char *)(uintptr_t)bytes, n };
 		sent = io_send(reactor_of(u)->io, &u->stream, &iov, 1);
 	}
-	if (sent < 0 || ((size_t)sent < n && buffer_append(b, bytes + sent, n - (size_t)sent) < 0))
-		tunnel_end(u);
+	if (sent < 0)
+		upstream_ended(u, (int)sent, "the connection broke after a switch of protocols");
+	else if ((size_t)sent < n && buffer_append(b, bytes + sent, n - (size_t)sent) < 0)
+		client_abort(c); /* part of what it sent is lost */
 	else if (buffer_is_behind(b))
 		client_pause(c, true);
+}
+
+/* Once all has gone to the container; what its file has lost will not. */
+static void shut_when_sent(struct upstream *u)
+{
+	struct tunnel *t = u->tunnel;
+	if (!t->ending || t->shut || (buffer_left(&t->out) && !t->out.err))
+		return;
+	t->shut = true;
+	io_shutdown(reactor_of(u)->io, &u->stream);
+}
+
+void tunnel_client_ended(struct upstream *u)
+{
+	u->tunnel->ending = true;
+	shut_when_sent(u);
+}
+
+void tunnel_give_up(struct upstream *u)
+{
+	exchange_bury(upstream_detach(u));
+	tunnel_client_ended(u);
+}
+
+void tunnel_timer(struct upstream *u)
+{
+	if (u->zombie)
+		upstream_failed(u, FAILURE_SILENT,
+			"does not end a switched connection whose client has left (zombie_timeout is over)");
+	else
+		client_close(u->exchange->client);
 }
 
 void tunnel_upstream_writable(struct upstream *u)
@@ -94,17 +135,19 @@ void tunnel_upstream_writable(struct upstream *u)
 			want += iov[i].iov_len;
 		ssize_t sent = io_send(reactor_of(u)->io, &u->stream, iov, n);
 		if (sent < 0) {
-			tunnel_end(u);
+			upstream_ended(u, (int)sent, "the connection broke after a switch of protocols");
 			return;
 		}
 		buffer_consume(b, b->base + (uint64_t)sent);
 		if ((size_t)sent < want)
 			break;
 	}
-	if (n < 0)
-		tunnel_end(u);
-	else if (!buffer_is_behind(b))
+	if (u->exchange && n < 0)
+		client_abort(u->exchange->client); /* as above */
+	else if (u->exchange && !buffer_is_behind(b))
 		client_pause(u->exchange->client, false);
+	if (u->tunnel)
+		shut_when_sent(u);
 }
 
 void tunnel_free(struct upstream *u)
@@ -119,6 +162,5 @@ void tunnel_free(struct upstream *u)
 void tunnel_end(struct upstream *u)
 {
 	struct answer_part last = { .end = true };
-	tunnel_free(u);
 	upstream_answered(u, false, &last);
 }

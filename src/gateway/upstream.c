@@ -53,6 +53,7 @@ void upstream_forget(struct upstream *u)
 void upstream_close(struct upstream *u)
 {
 	io_close(reactor_of(u)->io, &u->stream);
+	tunnel_free(u);
 	u->phase = UPSTREAM_CLOSED;
 	u->proven = false;
 	io_timer_stop(reactor_of(u)->io, &u->timer);
@@ -189,7 +190,10 @@ void upstream_ended(struct upstream *u, int err, const char *how)
 		}
 		return;
 	case UPSTREAM_TUNNEL:
-		tunnel_end(u);
+		if (is_silent(err))
+			upstream_failed(u, FAILURE_SILENT, how);
+		else
+			tunnel_end(u);
 		return;
 	case UPSTREAM_CLOSED:
 		return;
@@ -324,7 +328,7 @@ static void on_timer(struct io_timer *t)
 			u, FAILURE_UNCONNECTED, "does not accept connections (timeouts.connect is over)");
 		return;
 	case UPSTREAM_TUNNEL:
-		tunnel_end(u);
+		tunnel_timer(u);
 		return;
 	case UPSTREAM_HEAD:
 	case UPSTREAM_BODY:
@@ -381,16 +385,13 @@ void upstream_give_up(struct upstream *u)
 		route_pump(u->backend->route);
 		return;
 	}
-	if (u->phase == UPSTREAM_TUNNEL) {
-		tunnel_end(u);
-		return;
-	}
 	upstream_resume(u);
 	become_zombie(u);
+	io_timer_set(r->io, &u->timer, u->zombie_us);
 	if (ps->on_leave == LEAVE_CLOSE && ps->idle_probe.path)
 		upstream_break_off(u);
-	else
-		io_timer_set(r->io, &u->timer, u->zombie_us);
+	else if (u->phase == UPSTREAM_TUNNEL)
+		tunnel_give_up(u);
 }
 
 void upstream_pause(struct upstream *u)
@@ -425,7 +426,6 @@ void upstream_init(struct upstream *u, struct backend *b, struct slot *s)
 
 void upstream_finish(struct upstream *u)
 {
-	tunnel_free(u);
 	upstream_close(u);
 	upstream_forget(u);
 	if (u->exchange)

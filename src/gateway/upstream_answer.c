@@ -168,7 +168,7 @@ static size_t take_head(struct upstream *u, const char *bytes, size_t n)
 		break;
 	}
 	if (head->status == 101) {
-		if (u->exchange && u->exchange->upgrade && u->exchange->client)
+		if (u->exchange && u->exchange->upgrade)
 			tunnel_start(u, head, bytes + head->bytes, n - head->bytes);
 		else
 			answer_lost(u, FAILURE_BAD_ANSWER, "it switches protocols without being asked to");

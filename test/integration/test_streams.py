@@ -320,6 +320,137 @@ def test_another_protocol_and_bytes_that_come_early(gateway, scripted):
     assert container.requests[0]["Upgrade"] == "shout/1"
 
 
+SWITCH = "Host: h\r\nConnection: upgrade\r\nUpgrade: x\r\n"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+
+class Switching:
+    """What a container does with a connection that it switches: hears it to its end, and ends it when it may."""
+
+    def __init__(self):
+        self.may_switch, self.may_end = threading.Event(), threading.Event()
+        self.heard = None
+
+    def __call__(self, exchange):
+        self.may_switch.wait(20)
+        exchange.send(SWITCHED)
+        heard = b""
+        while piece := exchange.sock.recv(100):
+            heard += piece
+        self.heard = heard
+        self.may_end.wait(20)
+        with contextlib.suppress(OSError):
+            exchange.send(b"answer to " + heard)
+        exchange.close()
+
+
+def holds_its_slot(berth, container, switching):
+    """The client of a switched connection has left: a zombie until the container ends it, and never two requests at once."""
+    wait_until(lambda: berth.pool()["slots"]["zombie"] == 1)
+    following = Background(berth.post, "/", b"next")
+    berth.wait_for_queue(1)
+    switching.may_end.set()
+    assert following.result().body == b"next"
+    assert container.in_flight_max == 1
+
+
+@pytest.mark.parametrize("end", [RawClient.close, RawClient.reset])
+def test_a_switched_connection_holds_its_slot_until_the_container_ends_it(gateway, scripted, end):
+    """The client leaves: the container gets what it has sent, is told of the end, and may take its time."""
+    switching = Switching()
+    switching.may_switch.set()
+    container = scripted().then(switching).always(echo)
+    berth = gateway(container)
+    client = RawClient(berth.address)
+    client.request("GET", "/", head=SWITCH).reader.until(b"\r\n\r\n")
+    client.send(b"last words")
+    wait_until(lambda: berth.pool()["slots"]["busy"] == 1)
+    end(client)
+    holds_its_slot(berth, container, switching)
+    assert switching.heard in ((b"last words",) if end is RawClient.close else (b"last words", b""))
+
+
+def test_a_client_that_leaves_before_the_switch(gateway, scripted):
+    switching = Switching()
+    container = scripted().then(switching).always(echo)
+    berth = gateway(container)
+    with RawClient(berth.address) as client:
+        client.request("GET", "/", head=SWITCH)
+        wait_until(lambda: container.in_flight == 1)
+    wait_until(lambda: berth.pool()["slots"]["zombie"] == 1)
+    switching.may_switch.set()
+    wait_until(lambda: switching.heard == b"")
+    holds_its_slot(berth, container, switching)
+
+
+def test_a_switched_connection_that_its_container_does_not_end(gateway, scripted):
+    """Past zombie_timeout it is cut, and its container is out until it answers again."""
+    def deaf(exchange):
+        exchange.send(SWITCHED)
+        with contextlib.suppress(OSError):
+            while True:
+                exchange.send(b"x" * 1000)
+        exchange.close()
+    container = scripted().then(deaf).always(echo)
+    berth = gateway(container, zombie_timeout="200ms")
+    with RawClient(berth.address) as client:
+        client.request("GET", "/", head=SWITCH).reader.until(b"\r\n\r\n")
+    berth.wait_for("does not end a switched connection whose client has left")
+    berth.wait_for("container1: down")
+    berth.wait_for_slots(1)
+    assert berth.post("/", b"next").body == b"next"
+
+
+def test_closing_a_switched_connection(gateway, scripted):
+    """on_leave: close: it is closed at once, and the slot is free when the container says that it is idle."""
+    idle = threading.Event()
+    idle.set()
+    switching = Switching()
+    switching.may_switch.set()
+    switching.may_end.set()
+
+    def answer(exchange):
+        if exchange.request.target == "/idle":
+            reply(b"idle" if idle.is_set() else b"busy")(exchange)
+        elif exchange.request.target == "/switch":
+            switching(exchange)
+        else:
+            echo(exchange)
+    container = scripted().always(answer)
+    berth = gateway(container, on_leave="close", idle_probe_path="/idle", idle_probe_expect="idle")
+    idle.clear()
+    with RawClient(berth.address) as client:
+        client.request("GET", "/switch", head=SWITCH).reader.until(b"\r\n\r\n")
+    wait_until(lambda: switching.heard == b"")
+    asked = container.seen().count(("GET", "/idle"))
+    following = Background(berth.post, "/", b"next")
+    wait_until(lambda: container.seen().count(("GET", "/idle")) > asked + 1)
+    assert berth.pool()["slots"]["zombie"] == 1 and ("POST", "/") not in container.seen()
+    idle.set()
+    assert following.result().body == b"next"
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_half_a_switched_connection(gateway, scripted, early):
+    """half_close: wait: the client shuts its sending side down, before the switch or after it, and gets what is left."""
+    switching = Switching()
+    switching.may_end.set()
+    container = scripted().always(switching)
+    berth = gateway(container, half_close="wait")
+    with RawClient(berth.address) as client:
+        client.request("GET", "/", head=SWITCH)
+        if early:
+            client.send(b"question").half_close()
+            wait_until(lambda: container.in_flight == 1)
+        switching.may_switch.set()
+        client.reader.until(b"\r\n\r\n")
+        if not early:
+            client.send(b"question").half_close()
+        assert client.reader.rest() == b"answer to question"
+    berth.wait_for_slots(1)
+    assert berth.pool()["requests"]["done"] == 1
+
+
 def test_a_switch_that_the_container_declines(gateway, scripted):
     container = scripted().always(reply(b"plain"))
     berth = gateway(container)
