@@ -226,7 +226,7 @@ enum slot_loss {
 	LOSS_STALE,   /* a kept-alive connection had ended before the request reached it: nobody's fault */
 	LOSS_FAILED,  /* it broke while in use, or the answer broke the protocol */
 	LOSS_REFUSED, /* it could not be connected: the container is out at once */
-	LOSS_SILENT,  /* it broke without a word from the container, which may be at work: likewise */
+	LOSS_SILENT,  /* nothing was heard of the container, which may be at work: likewise */
 };
 
 /* The answer of a ZOMBIE will not be read: its container gets nothing new until slot_answered or slot_lost

@@ -36,8 +36,6 @@ bool retry_may(enum retry_rule rule, enum http_method method, enum failure failu
 	case FAILURE_SILENT:
 	case FAILURE_BAD_ANSWER:
 		return rule == RETRY_ALWAYS || http_method_is_idempotent(method);
-	case FAILURE_TIMEOUT: /* the container may still be at it, and the client has waited long enough */
-		return false;
 	}
 	return false;
 }

@@ -18,7 +18,6 @@ enum failure {
 	FAILURE_LOST,        /* the connection broke later than that */
 	FAILURE_SILENT,      /* likewise, and not by the container's doing, which may be at it still */
 	FAILURE_BAD_ANSWER,  /* the answer broke the protocol */
-	FAILURE_TIMEOUT,
 };
 
 /* No byte of the request has reached the container. */

@@ -260,8 +260,6 @@ static const char *failure_text(enum failure failure)
 		return "the container closed the connection before its answer was complete";
 	case FAILURE_BAD_ANSWER:
 		return "the container's answer cannot be understood";
-	case FAILURE_TIMEOUT:
-		return "the container did not answer in time";
 	}
 	return "";
 }

@@ -64,15 +64,43 @@ void upstream_probe(struct upstream *u, enum probe_kind kind)
 	u->phase = UPSTREAM_HEAD;
 	u->probe = kind;
 	u->got_bytes = false;
-	u->sent_all = true;
 	u->asked_us = r->io->now_us;
 	free(u->partial);
 	u->partial = NULL;
 	u->partial_bytes = 0;
 	io_timer_set(r->io, &u->timer, r->io->now_us + ps->health.timeout_us);
-	if (io_send(r->io, &u->stream, &iov, 1) !=
-		(ssize_t)text.len) /* it takes a few hundred bytes, or it is broken */
+	u->sent_all = io_send(r->io, &u->stream, &iov, 1) == (ssize_t)text.len;
+	if (!u->sent_all) /* it takes a few hundred bytes, or it is broken */
 		io_timer_set(r->io, &u->timer, r->io->now_us);
+}
+
+/* Each time that is over counts as a failure, and the slot stays the check's: the container may be at it.
+ * Beside requests it counts once, for they keep a container from its checks, and tell more of it. */
+void upstream_check_late(struct upstream *u)
+{
+	static const char what[] = "its health check is not answered (health.timeout is over)";
+	const struct pool_settings *ps = settings_of(u);
+	struct container *c = u->slot->container;
+	uint64_t now_us = reactor_of(u)->io->now_us;
+	if (!u->sent_all) {
+		upstream_failed(u, FAILURE_LOST, "the connection broke before its health check was sent");
+		return;
+	}
+	bool counts = !u->overdue || container_in_flight(c) == 1;
+	if (!u->overdue)
+		u->zombie_us = now_us + ps->zombie_timeout_us;
+	if (c->state != CONTAINER_UP || now_us >= u->zombie_us ||
+		(counts && c->failures_in_a_row + 1 >= c->pool->limits.fall)) {
+		upstream_failed(u, FAILURE_SILENT, what);
+		return;
+	}
+	u->overdue = true;
+	if (counts) {
+		log_warning("%s: %s", u->backend->settings.name, what);
+		container_failed(c, now_us);
+		reactor_changed(reactor_of(u));
+	}
+	io_timer_set(reactor_of(u)->io, &u->timer, now_us + ps->health.timeout_us);
 }
 
 void upstream_probe_body(struct upstream *u, const char *bytes, size_t n)
@@ -134,6 +162,10 @@ void upstream_probed(struct upstream *u, bool keep)
 		else
 			upstream_close(u);
 		upstream_ask_again(u);
+		return;
+	}
+	if (u->overdue && u->slot->state == SLOT_BUSY) { /* it has been counted as failed */
+		upstream_failed(u, FAILURE_STALE, NULL);
 		return;
 	}
 	if (!well) {

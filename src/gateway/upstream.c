@@ -80,7 +80,6 @@ static enum slot_loss slot_loss_of(enum failure failure)
 		return LOSS_SILENT;
 	case FAILURE_LOST:
 	case FAILURE_BAD_ANSWER:
-	case FAILURE_TIMEOUT:
 		return LOSS_FAILED;
 	}
 	return LOSS_FAILED;
@@ -183,7 +182,7 @@ void upstream_ended(struct upstream *u, int err, const char *how)
 			upstream_ask_again(u);
 		} else if (is_silent(err)) {
 			upstream_failed(u, FAILURE_SILENT, how);
-		} else if (is_stale(u)) {
+		} else if (is_stale(u) || (u->probe && u->overdue)) { /* or counted already */
 			upstream_failed(u, FAILURE_STALE, NULL);
 		} else {
 			upstream_failed(u, FAILURE_LOST, how);
@@ -337,8 +336,7 @@ static void on_timer(struct io_timer *t)
 	if (u->zombie) {
 		upstream_ask_again(u);
 	} else if (u->probe) {
-		upstream_failed(
-			u, FAILURE_TIMEOUT, "its health check is not answered (health.timeout is over)");
+		upstream_check_late(u);
 	} else {
 		too_slow(u);
 	}

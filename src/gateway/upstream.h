@@ -47,7 +47,7 @@ struct upstream {
 	bool event_stream; /* the answer at hand is one: it may last */
 	bool paused;       /* the client's buffer is behind */
 	bool zombie;       /* given up; what comes is thrown away */
-	bool overdue;      /* a zombie that has taken its container out */
+	bool overdue; /* a zombie that has taken its container out, or a health check: its time is over */
 	struct http_body body;
 	char *partial; /* owned; the beginning of a head, or of an idle probe's body */
 	uint32_t partial_bytes;
@@ -80,6 +80,9 @@ void upstream_probe(struct upstream *u, enum probe_kind kind);
 /* Is there an idle probe by which a zombie can be asked? A request that was given up before a reload took the
  * probe away may still run: it is asked by the last that there was. In prober.c. */
 bool upstream_may_ask(struct upstream *u);
+
+/* The health check at hand is not answered in time. In prober.c. */
+void upstream_check_late(struct upstream *u);
 
 /* The probe at hand has its whole answer. In prober.c. */
 void upstream_probed(struct upstream *u, bool keep);

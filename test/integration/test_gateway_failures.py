@@ -439,6 +439,30 @@ def test_busy_containers_are_not_probed(gateway, scripted):
     assert running.result().status == 200
 
 
+def test_a_late_health_check_beside_a_request(gateway, scripted):
+    """A request may keep its container from a check that came before it: both hold their slots, and the check takes nobody out."""
+    slow, release = threading.Event(), threading.Event()
+
+    def answer(exchange):
+        if exchange.request.target != "/health" or slow.is_set():
+            release.wait(20)
+        echo(exchange)
+    container = scripted().always(answer)
+    berth = gateway(container, slots=2, wait=False, health_path="/health", health_interval="20ms", health_timeout="300ms")
+    berth.wait_for_slots(2)
+    slow.set()
+    wait_until(lambda: container.in_flight == 1)
+    running = Background(berth.get, "/")
+    berth.wait_for("its health check is not answered")
+    start = time.monotonic()
+    wait_until(lambda: time.monotonic() - start > 1.2, "as many time-outs as take a container out")
+    assert berth.pool()["slots"]["busy"] == 2 and "down" not in berth.output
+    release.set()
+    assert running.result().status == 200
+    berth.wait_for_slots(2)
+    assert container.in_flight_max == 2
+
+
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_a_probe_that_is_not_known_counts_as_alive(gateway, scripted, status):
     berth = gateway(scripted().always(reply(b"", status=status)), health_path="/health", health_interval="20ms")

@@ -27,7 +27,7 @@ enum slip {
 	SLIP_HANG
 };
 
-enum { HANG_US = 60 * 1000 * 1000 }; /* at most */
+enum { HANG_US = 60 * 1000 * 1000, SLOW_CHECK_US = 4 * 1000 * 1000 }; /* at most */
 
 enum { NO_TOKEN = UINT32_MAX, ANSWER_HEAD_BYTES = 1024, CHUNKS = 24, CHUNK_LINE_BYTES = 40 };
 
@@ -183,11 +183,17 @@ bool container_answer(struct fake_container *c, struct wire_end *far)
 
 /* ---- reading ---- */
 
+/* It is at a health check. */
+static bool is_checked(const struct seat *s)
+{
+	return s->state == SEAT_WORKING && s->token == NO_TOKEN && !s->idle_probe;
+}
+
 /* A model server does not notice that its client is gone while it is at work. Where there is no way to ask
  * it, it is one that notices. */
 static bool works_on(const struct seat *s)
 {
-	return is_asked(s->container) && s->token != NO_TOKEN && !s->babbled &&
+	return is_asked(s->container) && !s->idle_probe && !s->babbled &&
 		(s->state == SEAT_WORKING || s->state == SEAT_HUNG);
 }
 
@@ -310,6 +316,12 @@ static void work(struct seat *s)
 		s->state = SEAT_HUNG;
 		harm(s, false);
 		set(c, &s->act, 1 + rand_below(rand_of(c), HANG_US));
+		return;
+	}
+	struct faults *f = &c->world->sim->faults;
+	if (is_checked(s) && fault_strikes(f, FAULT_SLOW_CHECK)) {
+		oracle_trouble(c->world, c->pool);
+		set(c, &s->act, 1 + rand_below(&f->rand, SLOW_CHECK_US));
 		return;
 	}
 	uint64_t range_us = s->token == NO_TOKEN ? 0 : p->service_max_us - p->service_min_us;
@@ -768,6 +780,8 @@ void container_calm(struct fake_container *c)
 			seat_free(s);
 		else if (s->state == SEAT_HUNG) /* restarted by whoever minds it */
 			seat_close(s, true);
+		else if (is_checked(s))
+			set(c, &s->act, 1);
 	}
 }
 

@@ -29,6 +29,7 @@ void faults_draw(struct faults *f, uint64_t seed)
 	f->ppm[FAULT_SPOOL_FILE] = some(&f->rand, 200000);
 	f->ppm[FAULT_SEAT_LOST] = some(&f->rand, 20000);
 	f->ppm[FAULT_CLIENT_LOST] = some(&f->rand, 50000);
+	f->ppm[FAULT_SLOW_CHECK] = some(&f->rand, 200000);
 }
 
 void faults_end(struct faults *f)

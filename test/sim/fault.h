@@ -21,6 +21,7 @@ enum fault {
 	FAULT_SPOOL_FILE,  /* its descriptor cannot be had */
 	FAULT_SEAT_LOST,   /* a container's connection is forgotten on the way, idle or not: no end is seen */
 	FAULT_CLIENT_LOST, /* likewise an idle client's */
+	FAULT_SLOW_CHECK,  /* a container takes its time over a health check */
 	FAULTS,
 };
 

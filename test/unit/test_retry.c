@@ -31,21 +31,18 @@ static const struct {
 	{ RETRY_SAFE, FAILURE_LOST, true, false },
 	{ RETRY_SAFE, FAILURE_SILENT, true, false },
 	{ RETRY_SAFE, FAILURE_BAD_ANSWER, true, false },
-	{ RETRY_SAFE, FAILURE_TIMEOUT, false, false },
 	{ RETRY_ALWAYS, FAILURE_UNDELIVERED, true, true },
 	{ RETRY_ALWAYS, FAILURE_UNCONNECTED, true, true },
 	{ RETRY_ALWAYS, FAILURE_STALE, true, true },
 	{ RETRY_ALWAYS, FAILURE_LOST, true, true },
 	{ RETRY_ALWAYS, FAILURE_SILENT, true, true },
 	{ RETRY_ALWAYS, FAILURE_BAD_ANSWER, true, true },
-	{ RETRY_ALWAYS, FAILURE_TIMEOUT, false, false },
 	{ RETRY_NEVER, FAILURE_UNDELIVERED, false, false },
 	{ RETRY_NEVER, FAILURE_UNCONNECTED, false, false },
 	{ RETRY_NEVER, FAILURE_STALE, false, false },
 	{ RETRY_NEVER, FAILURE_LOST, false, false },
 	{ RETRY_NEVER, FAILURE_SILENT, false, false },
 	{ RETRY_NEVER, FAILURE_BAD_ANSWER, false, false },
-	{ RETRY_NEVER, FAILURE_TIMEOUT, false, false },
 };
 
 static void test_table(void **state)
