@@ -312,7 +312,7 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 	} else if (!strcmp(name, "idle_probe.expect"))
 		p->idle_probe = (struct idle_probe_settings){ "/idle", "idle" };
 	else if (!strcmp(name, "limits.body_memory"))
-		s->settings.body_memory_bytes = (uint32_t)strtoul(value, NULL, 10);
+		s->next.settings.body_memory_bytes = (uint32_t)strtoul(value, NULL, 10);
 	else
 		fail(s, "no setting is called %s", name);
 }

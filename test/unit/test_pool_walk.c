@@ -189,7 +189,10 @@ static void assert_dispatched(struct walk *w, struct ticket *t, const struct slo
 	struct model_container *mc = NULL;
 	for (uint32_t n = TICKET_AVOIDS + 1; !mc && n-- > 0;) /* better one that failed it than none */
 		mc = model_choice(&w->model, w->model.failed_by[t - w->tickets], n);
-	assert_non_null(mc);
+	if (!mc) {
+		fail_msg("there is no container with a free slot");
+		return; /* as the compiler sees it */
+	}
 	assert_int_equal(s->container->id, mc->id);
 	struct model_slot *ms = &mc->slot[s - s->container->slot];
 	assert_int_equal(ms->state, SLOT_FREE);
