@@ -15,7 +15,7 @@ enum { SILENCE_S = 1, CONNECTIONS_MAX = 16 };
 /* A thread for each connection, on which one request after the other is answered: /silence never, and /stop
  * when the one who asked for that has given up. */
 struct fake {
-	char directory[64], host[96];
+	char directory[64], host[128];
 	int listener;
 	pthread_t thread, connections[CONNECTIONS_MAX];
 	size_t n_connections;
