@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS_MAX = 1 << 20 };
+enum {
+	BUCKETS_MAX = 1 << 20,
+	LATE_US = 1000 * 1000, /* a deadline that has passed while it runs is looked at again */
+};
 
 /* ---- the table ---- */
 
@@ -76,6 +79,7 @@ void job_forget(struct jobs *j, struct job *job)
 	j->count--;
 	j->n_stuck -= job->stuck;
 	CHECK(!job->watches);
+	io_timer_stop(j->reactor->io, &job->deadline_timer);
 	job_drop_answer(job);
 	objpool_put(&j->reactor->job_pool, job);
 }
@@ -195,19 +199,58 @@ void job_cancel(struct job *job)
 	job_drop_exchange(ex);
 }
 
+/* ---- its deadline ---- */
+
+/* By the wall clock, which may have been set. */
+static bool is_too_late(const struct job *job)
+{
+	return job->deadline_us && job->deadline_us <= job->table->reactor->io->wall_us;
+}
+
+static struct exchange *expire(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	job_let_go(job);
+	job->state = STORE_EXPIRED;
+	job_store_end(job);
+	return ex;
+}
+
+static void await_deadline(struct job *job)
+{
+	struct io *io = job->table->reactor->io;
+	uint64_t left_us = is_too_late(job) ? LATE_US : job->deadline_us - io->wall_us;
+	io_timer_set(io, &job->deadline_timer, io->now_us + left_us);
+}
+
+/* What runs is finished, or comes back to the queue. */
+static void on_deadline(struct io_timer *t)
+{
+	struct job *job = CONTAINER_OF(t, struct job, deadline_timer);
+	if (!job->exchange)
+		return; /* its end is on its way */
+	if (is_too_late(job) && job->committed && job->exchange->ticket.state == TICKET_WAITING)
+		job_drop_exchange(expire(job));
+	else
+		await_deadline(job);
+}
+
+void job_set_deadline(struct job *job, uint64_t deadline_us)
+{
+	job->deadline_us = deadline_us;
+	job->deadline_timer.on_timer = on_deadline;
+	if (deadline_us)
+		await_deadline(job);
+}
+
 void jobs_expire(struct route *route)
 {
-	uint64_t now_us = route->reactor->io->wall_us;
 	struct order_entry *e;
 	while ((e = order_first(&route->pool.queue))) {
-		struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
-		struct job *job = ex->job;
-		if (!job || !job->committed || !job->deadline_us || job->deadline_us > now_us)
+		struct job *job = CONTAINER_OF(e, struct exchange, ticket.entry)->job;
+		if (!job || !job->committed || !is_too_late(job))
 			return;
-		job_let_go(job);
-		job->state = STORE_EXPIRED;
-		job_store_end(job);
-		exchange_drop(ex);
+		exchange_drop(expire(job));
 	}
 }
 

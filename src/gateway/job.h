@@ -34,10 +34,11 @@ struct job {
 	struct job_answer *answer;       /* owned; NULL until it begins */
 	uint64_t created_us, started_us; /* wall clock; 0: not yet */
 	uint64_t deadline_us;            /* wall clock; 0: none */
-	uint32_t changes;                /* of state; part of the events' ids */
-	uint8_t state;                   /* enum store_state; the end's while it is on its way */
-	uint8_t before;                  /* … and then, the one before */
-	uint8_t claims;                  /* of its start that the store has not answered */
+	struct io_timer deadline_timer;
+	uint32_t changes; /* of state; part of the events' ids */
+	uint8_t state;    /* enum store_state; the end's while it is on its way */
+	uint8_t before;   /* … and then, the one before */
+	uint8_t claims;   /* of its start that the store has not answered */
 	bool committed : 1;
 	bool loading : 1;   /* a piece of its request is being read back */
 	bool delayed : 1;   /* … which a limit has stopped, and a warning was written */
@@ -117,7 +118,7 @@ void job_failed(struct job *job, const char *reason);
 /* By its client's wish; `w` is told. */
 void job_cancel(struct job *job);
 
-/* Those at the front of the queue whose deadline has passed are over. */
+/* Those at the front of the queue whose deadline has passed are over, and do not run. */
 void jobs_expire(struct route *route);
 
 /* Reads the requests back of jobs whose turn comes near. */

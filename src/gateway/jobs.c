@@ -76,7 +76,7 @@ static int restore(void *owner, const struct store_record *rec)
 	job->exchange = ex;
 	job->created_us = rec->created_us;
 	job->started_us = rec->started_us;
-	job->deadline_us = rec->deadline_us;
+	job_set_deadline(job, rec->deadline_us);
 	job->state = STORE_QUEUED;
 	job->committed = true;
 	ex->job = job;

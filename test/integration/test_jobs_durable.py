@@ -363,6 +363,21 @@ def test_a_deadline(durable, scripted):
     assert len(container.requests) == 1
 
 
+def test_a_deadline_behind_one_who_waits(durable, scripted):
+    """It is told when it has passed, wherever the job stands."""
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = durable(container, job_ttl="1s", queue_max_wait="10m")
+    clients = [Background(berth.post, "/", b"runs")]
+    wait_until(lambda: container.in_flight == 1, "it runs")
+    clients.append(Background(berth.post, "/", b"waits"))
+    berth.wait_for_queue(1)
+    wait_for_state(berth, ask(berth), "expired")
+    assert berth.pool()["queue"]["length"] == 1
+    release.set()
+    assert [client.result().body for client in clients] == [b"runs", b"waits"]
+
+
 def test_a_deadline_that_passes_while_berth_is_down(durable, scripted):
     release = threading.Event()
     container = scripted().always(when(release, echo))
