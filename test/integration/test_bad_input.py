@@ -228,17 +228,18 @@ def test_bodies_have_a_limit_all_together(gateway, scripted):
     assert len(container.requests) == 1
 
 
-def test_spool_files_that_cannot_be_written(started, environment, scripted, tmp_path):
-    """Berth's own disk is no container's fault."""
+@pytest.mark.parametrize("prefer", ["", "Prefer: respond-async\r\n"])
+def test_spool_files_that_cannot_be_written(started, environment, scripted, tmp_path, prefer):
+    """Berth's own disk is no container's fault; nor the store's, to which a background request does not come."""
     container = scripted()
     berth = Berth("serve", cwd=tmp_path, env={**environment, "TMPDIR": "/nonexistent"})
-    berth.containers(container).flag("limits-body-memory", "64KiB").start()
+    berth.containers(container).flag("limits-body-memory", "64KiB").flag("store", f"sqlite:{tmp_path}/berth.db").start()
     berth.wait_for_slots(1)
     for size in (100_000, 300_000, 3_000_000):
         for _ in range(4):
             with RawClient(berth.address) as client:
                 with contextlib.suppress(ConnectionError):
-                    client.send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: {size}\r\n\r\n").send(b"x" * size)
+                    client.send(f"POST / HTTP/1.1\r\n{HOST}{prefer}Content-Length: {size}\r\n\r\n").send(b"x" * size)
                 assert_problem(client.answer(), 503, "overloaded")
     assert berth.post("/", b"small").body == b"small"
     [seen] = berth.pool()["containers"]
