@@ -103,9 +103,10 @@ static bool hold(struct exchange *ex, const struct iovec *iov, int n)
 	if (have + more > (size_t)ex->route->settings->retry_buffer_bytes + HEAD_ALLOWANCE ||
 		budget->memory_used + more > budget->memory_max)
 		return false;
-	h = realloc(h, sizeof *h + have + more);
-	if (!h)
+	struct held *longer = realloc(h, sizeof *h + have + more);
+	if (!longer)
 		return false;
+	h = longer;
 	budget->memory_used += more;
 	h->len = h->cap = have + more;
 	ex->request->held = h;

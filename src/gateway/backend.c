@@ -30,11 +30,11 @@ static void probe_idle(struct backend *b)
 		if (s && s->state == SLOT_BUSY)
 			upstream_probe(upstream_of(s), PROBE_HEALTH);
 		else if (s)
-			upstream_connect(upstream_of(s));
+			(void)upstream_connect(upstream_of(s));
 	} else if (check) {
 		struct slot *s = container_check(b->container);
 		if (s)
-			upstream_connect(upstream_of(s));
+			(void)upstream_connect(upstream_of(s));
 	}
 }
 
@@ -60,7 +60,7 @@ static void on_watch(struct io_timer *t)
 	}
 	struct slot *s = b->leaving ? NULL : container_retry(b->container);
 	if (s)
-		upstream_connect(upstream_of(s));
+		(void)upstream_connect(upstream_of(s));
 	else /* one is being tried, or still at an old request: look again */
 		arm(b, now_us + b->route->settings->health.backoff_min_us);
 }

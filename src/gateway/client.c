@@ -313,7 +313,6 @@ static void answer_taken(struct client *c)
 		return;
 	}
 	c->phase = CLIENT_IDLE;
-	c->head_only = false; /* a head that cannot be read is answered in full */
 	client_set_timer(c, r->settings->client_idle_us);
 	client_pause(c, false);
 	if (c->early.len && !c->processing)

@@ -294,7 +294,9 @@ static size_t take_head(struct client *c, const char *bytes, size_t n)
 {
 	struct reactor *r = c->reactor;
 	struct http_head *head = &r->request_head;
-	switch (http_parse_request(bytes, n, r->settings->max_head_bytes, head)) {
+	enum parse_status status = http_parse_request(bytes, n, r->settings->max_head_bytes, head);
+	c->head_only = head->method == HTTP_HEAD; /* also of a head that does not come to its end */
+	switch (status) {
 	case PARSE_MORE:
 		if (c->phase == CLIENT_IDLE) {
 			c->phase = CLIENT_HEAD;
@@ -311,7 +313,6 @@ static size_t take_head(struct client *c, const char *bytes, size_t n)
 	c->phase = CLIENT_WAITING;
 	c->keep_alive = head->keep_alive;
 	c->minor_version = head->minor_version;
-	c->head_only = head->method == HTTP_HEAD;
 	/* until the body is read, an answer means that it will not be */
 	c->must_linger = head->framing == FRAMING_CHUNKED ||
 		(head->framing == FRAMING_LENGTH && head->content_length > 0);

@@ -94,11 +94,11 @@ int job_answer_body(struct job *job, const char *bytes, size_t n)
 {
 	struct jobs *j = job->table;
 	struct buffer *b = &job->answer->body;
-	if (b->size + n > j->reactor->settings->jobs_max_result_bytes)
+	uint64_t before = b->size;
+	if (before + n > j->reactor->settings->jobs_max_result_bytes)
 		return -EFBIG;
 	int err = buffer_append(b, bytes, n);
-	if (err == 0)
-		j->answer_bytes += n;
+	j->answer_bytes += b->size - before; /* some of them may be there, too, when it fails */
 	return err;
 }
 

@@ -256,6 +256,18 @@ static void on_connect(struct io_stream *s)
 	route_pump(u->backend->route);
 }
 
+/* Who does not listen runs nothing; that Berth has no descriptor left, or no port, says nothing. */
+static void connect_to_ask(struct upstream *u)
+{
+	int err = upstream_may_ask(u) ? upstream_connect(u) : 0;
+	if (err == -ECONNREFUSED || err == -ENOENT) /* the latter of a unix socket */
+		upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
+	else if (err < 0)
+		upstream_ask_again(u);
+	else if (u->phase == UPSTREAM_CLOSED)
+		upstream_failed(u, FAILURE_STALE, NULL);
+}
+
 /* A connect or a send that failed at once. */
 static void closed_timer(struct upstream *u)
 {
@@ -270,10 +282,7 @@ static void closed_timer(struct upstream *u)
 			upstream_failed(u, FAILURE_STALE, NULL);
 		return;
 	case SLOT_ZOMBIE:
-		if (upstream_may_ask(u))
-			upstream_connect(u);
-		if (u->phase == UPSTREAM_CLOSED)
-			upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
+		connect_to_ask(u);
 		return;
 	case SLOT_FREE:
 	case SLOT_DOWN:
@@ -369,8 +378,11 @@ void upstream_give_up(struct upstream *u)
 	const struct pool_settings *ps = settings_of(u);
 	reactor_changed(r);
 	u->rules = ps;
-	if (u->phase == UPSTREAM_CONNECTING || u->phase == UPSTREAM_CLOSED) { /* nothing was sent */
+	if (u->phase == UPSTREAM_CONNECTING ||
+		u->phase == UPSTREAM_CLOSED) { /* nothing was sent, or in vain */
 		exchange_bury(upstream_detach(u));
+		if (u->slot->state == SLOT_ZOMBIE)
+			become_zombie(u);
 		return;
 	}
 	if (u->phase == UPSTREAM_IDLE) { /* likewise: its start was being committed */

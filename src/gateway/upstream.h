@@ -71,8 +71,9 @@ void upstream_dispatch(struct upstream *u, struct exchange *ex);
 /* What its exchange waited for before it could be sent has come. */
 void upstream_claimed(struct upstream *u);
 
-/* The slot is CONNECTING without an exchange: to see whether its container is there. */
-void upstream_connect(struct upstream *u);
+/* The slot is CONNECTING without an exchange: to see whether its container is there; or a ZOMBIE that is to be
+ * asked. 0, or -errno of what failed at once, with which a fresh event deals. */
+int upstream_connect(struct upstream *u);
 
 /* A probe's slot (BUSY, or a ZOMBIE's) is connected: asks. In prober.c. */
 void upstream_probe(struct upstream *u, enum probe_kind kind);

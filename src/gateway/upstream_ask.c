@@ -99,18 +99,20 @@ static int connect_to(struct io *io, struct upstream *u, const struct container_
 	return io_connect(io, &u->stream, &cs->addr, &upstream_stream_ops);
 }
 
-void upstream_connect(struct upstream *u)
+int upstream_connect(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
 	u->phase = UPSTREAM_CONNECTING;
 	u->proven = false;
 	u->asked_us = r->io->now_us;
-	if (connect_to(r->io, u, &u->backend->settings) < 0) { /* likewise: in a fresh event */
+	int err = connect_to(r->io, u, &u->backend->settings);
+	if (err < 0) { /* likewise: in a fresh event */
 		u->phase = UPSTREAM_CLOSED;
 		io_timer_set(r->io, &u->timer, r->io->now_us);
-		return;
+		return err;
 	}
 	io_timer_set(r->io, &u->timer, r->io->now_us + settings_of(u)->timeouts.connect_us);
+	return 0;
 }
 
 void upstream_dispatch(struct upstream *u, struct exchange *ex)
@@ -122,7 +124,7 @@ void upstream_dispatch(struct upstream *u, struct exchange *ex)
 	if (u->slot->state == SLOT_BUSY)
 		upstream_ask(u);
 	else
-		upstream_connect(u);
+		(void)upstream_connect(u);
 }
 
 bool upstream_request_is_lost(const struct upstream *u)

@@ -46,6 +46,7 @@ struct seat {
 	bool reading;     /* the request's end is to come */
 	bool counted;     /* among those in flight */
 	bool gone;        /* the connection has ended, and the container works on */
+	bool vanished;    /* … in the network, which no end has told Berth */
 	bool idle_probe;  /* the request at hand asks whether anything is in flight … */
 	bool by_status;   /* … and the status shall tell */
 	bool head_only;   /* it is a HEAD */
@@ -198,9 +199,12 @@ static bool works_on(const struct seat *s)
 }
 
 /* Berth has closed the connection, which is still under way, perhaps behind the rest of a request: nobody
- * runs half a request, and who notices that its client is gone stops. */
+ * runs half a request, and who notices that its client is gone stops. Or the network has, and the container that
+ * was out for it has come back after a reload took away the probe that it would have been asked by. */
 static bool is_broken_off(const struct seat *s)
 {
+	if (s->vanished)
+		return !is_asked(s->container);
 	return s->state != SEAT_IDLE && !s->gone && (s->end->fin || s->end->err) && !works_on(s);
 }
 
@@ -430,7 +434,7 @@ static void seat_vanish(struct seat *s, uint64_t missed_us)
 		seat_free(s);
 		return;
 	}
-	s->gone = true;
+	s->gone = s->vanished = true;
 	s->end = NULL;
 	s->state = SEAT_HUNG;
 	if (!event_is_set(&s->act))
