@@ -74,7 +74,7 @@ const BERTH_REFUSES = [
   ['version', /^the HTTP version/], ['start-line', /^the first line/], ['method', /^the method/], ['target', /^the request target/],
   ['line-end', /^a line does not end/], ['field-name', /^a field name/], ['field-value', /^a field value/], ['fold', /^a field line starts/],
   ['host', /^Host/], ['content-length', /^Content-Length/], ['other-coding', /^Transfer-Encoding names/],
-  ['transfer-encoding', /^Transfer-Encoding is/], ['too-many-fields', /^there are too many/], ['too-large', /^the head is longer/],
+  ['transfer-encoding', /^Transfer-Encoding is/], ['too-many-fields', /^there are more than/], ['too-large', /^the head is longer/],
   ['chunked-body', /^the body's framing/], ['connect', /^CONNECT/],
 ];
 
