@@ -181,6 +181,8 @@ static struct platter_faults draw_faults(struct crash_world *w, enum ending endi
 		return (struct platter_faults){ 0 };
 	if (ending != END_DRAIN || rand_below(&w->rand, 4) == 0)
 		f.off_at = spread(&w->rand, 1, 4000);
+	if (w->plan.big_ppm && f.off_at && coin(&w->rand)) /* bodies in files, one of which has just gone */
+		f.off_at_removal = between(&w->rand, 1, 8);
 	return f;
 }
 

@@ -58,7 +58,7 @@ static struct platter {
 	bool begun, off;
 	struct rand *rand; /* borrowed */
 	struct platter_faults faults;
-	uint64_t changes, last_inode;
+	uint64_t changes, removals, last_inode;
 	struct list inodes;
 	struct names now, disk;
 	struct renaming *first, **last; /* owned */
@@ -220,7 +220,7 @@ void platter_end(void)
 void platter_switch_on(const struct platter_faults *faults)
 {
 	p.off = false;
-	p.changes = 0;
+	p.changes = p.removals = 0;
 	p.faults = *faults;
 }
 
@@ -543,6 +543,7 @@ int platter_unlink(const char *path)
 	if (!may_change(&last))
 		return -EIO;
 	change_names(path, NULL, NULL);
+	p.off = last = last || ++p.removals == p.faults.off_at_removal;
 	return last ? -EIO : 0;
 }
 

@@ -23,8 +23,9 @@
 enum { PLATTER_PATH = 128, PLATTER_SECTOR = 512 };
 
 struct platter_faults {
-	uint64_t off_at;   /* at so many changes from now it goes off; 0: not by itself */
-	uint32_t full_ppm; /* a write finds the disk full */
+	uint64_t off_at;         /* at so many changes from now it goes off; 0: not by itself */
+	uint64_t off_at_removal; /* likewise, when so many names have been removed */
+	uint32_t full_ppm;       /* a write finds the disk full */
 };
 
 struct platter_stat {
