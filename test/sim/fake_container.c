@@ -133,11 +133,11 @@ static void on_pace(struct event *e);
 
 /* ---- connections ---- */
 
-void container_end_remains(struct fake_container *c)
+void container_end_remains(struct fake_container *c, bool all)
 {
 	list_for_each_safe (n, &c->seats) {
 		struct seat *s = CONTAINER_OF(n, struct seat, node);
-		if (s->gone)
+		if (s->vanished || (s->gone && all))
 			seat_free(s);
 	}
 }
@@ -159,7 +159,7 @@ enum dial container_dial(struct fake_container *c)
 		oracle_trouble(c->world, c->pool);
 	if (dial != DIAL_TRY &&
 		!is_asked(c)) /* who does not listen runs nothing, or is asked when it is back */
-		container_end_remains(c);
+		container_end_remains(c, true);
 	return dial;
 }
 
@@ -199,12 +199,9 @@ static bool works_on(const struct seat *s)
 }
 
 /* Berth has closed the connection, which is still under way, perhaps behind the rest of a request: nobody
- * runs half a request, and who notices that its client is gone stops. Or the network has, and the container that
- * was out for it has come back after a reload took away the probe that it would have been asked by. */
+ * runs half a request, and who notices that its client is gone stops. */
 static bool is_broken_off(const struct seat *s)
 {
-	if (s->vanished)
-		return !is_asked(s->container);
 	return s->state != SEAT_IDLE && !s->gone && (s->end->fin || s->end->err) && !works_on(s);
 }
 

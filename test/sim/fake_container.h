@@ -34,8 +34,8 @@ void container_begin(struct fake_container *c, struct world *w, uint32_t pool, u
 /* From now on it lives, and does nothing wrong. */
 void container_calm(struct fake_container *c);
 
-/* What it still works at although the connection has ended is over. */
-void container_end_remains(struct fake_container *c);
+/* What it still works at although the connection has ended is over. all: also where Berth has ended it. */
+void container_end_remains(struct fake_container *c, bool all);
 
 /* Closes everything. */
 void container_end(struct fake_container *c);

@@ -165,14 +165,14 @@ static bool is_zombie_at(const struct world *w, uint16_t port)
 }
 
 /* Whoever takes the idle probe away sees that what Berth would have found by it alone, when it connects
- * again, is over. */
+ * again, is over: all but what a zombie will be asked about. */
 static void end_remains(struct world *w)
 {
 	for (uint32_t k = 0; k < w->plan.settings.n_pools; k++) {
 		for (uint32_t i = 0; i < w->source.n_fakes[k]; i++) {
 			uint16_t port = (uint16_t)(PLAN_CONTAINER_PORT + k * PLAN_CONTAINERS + i);
-			if (!w->reactor->settings->pools[k].idle_probe.path && !is_zombie_at(w, port))
-				container_end_remains(&w->containers[k][i]);
+			if (!w->reactor->settings->pools[k].idle_probe.path)
+				container_end_remains(&w->containers[k][i], !is_zombie_at(w, port));
 		}
 	}
 }
