@@ -12,10 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	BUCKETS_MAX = 1 << 20,
-	LATE_US = 1000 * 1000, /* a deadline that has passed while it runs is looked at again */
-};
+enum { BUCKETS_MAX = 1 << 20 };
 
 /* ---- the table ---- */
 
@@ -79,7 +76,6 @@ void job_forget(struct jobs *j, struct job *job)
 	j->count--;
 	j->n_stuck -= job->stuck;
 	CHECK(!job->watches);
-	io_timer_stop(j->reactor->io, &job->deadline_timer);
 	job_drop_answer(job);
 	objpool_put(&j->reactor->job_pool, job);
 }
@@ -207,50 +203,42 @@ static bool is_too_late(const struct job *job)
 	return job->deadline_us && job->deadline_us <= job->table->reactor->io->wall_us;
 }
 
-static struct exchange *expire(struct job *job)
+/* What runs is finished, or comes back to the queue. */
+static void expire(struct job *job)
 {
 	struct exchange *ex = job->exchange;
 	job_let_go(job);
 	job->state = STORE_EXPIRED;
 	job_store_end(job);
-	return ex;
+	exchange_drop(ex);
 }
 
-static void await_deadline(struct job *job)
+static struct job *job_of(struct order_entry *e)
 {
-	struct io *io = job->table->reactor->io;
-	uint64_t left_us = is_too_late(job) ? LATE_US : job->deadline_us - io->wall_us;
-	io_timer_set(io, &job->deadline_timer, io->now_us + left_us);
-}
-
-/* What runs is finished, or comes back to the queue. */
-static void on_deadline(struct io_timer *t)
-{
-	struct job *job = CONTAINER_OF(t, struct job, deadline_timer);
-	if (!job->exchange)
-		return; /* its end is on its way */
-	if (is_too_late(job) && job->committed && job->exchange->ticket.state == TICKET_WAITING)
-		job_drop_exchange(expire(job));
-	else
-		await_deadline(job);
-}
-
-void job_set_deadline(struct job *job, uint64_t deadline_us)
-{
-	job->deadline_us = deadline_us;
-	job->deadline_timer.on_timer = on_deadline;
-	if (deadline_us)
-		await_deadline(job);
+	return CONTAINER_OF(e, struct exchange, ticket.entry)->job;
 }
 
 void jobs_expire(struct route *route)
 {
 	struct order_entry *e;
 	while ((e = order_first(&route->pool.queue))) {
-		struct job *job = CONTAINER_OF(e, struct exchange, ticket.entry)->job;
+		struct job *job = job_of(e);
 		if (!job || !job->committed || !is_too_late(job))
 			return;
-		exchange_drop(expire(job));
+		expire(job);
+	}
+}
+
+void jobs_expire_behind(struct route *route)
+{
+	struct order *queue = &route->pool.queue;
+	for (struct order_entry *e = order_first(queue), *next; e; e = next) {
+		struct job *job = job_of(e);
+		next = order_next(queue, e);
+		if (job && job->committed && is_too_late(job))
+			expire(job);
+		else if (job && job->deadline_us)
+			return; /* those behind it have come later */
 	}
 }
 

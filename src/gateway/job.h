@@ -34,11 +34,10 @@ struct job {
 	struct job_answer *answer;       /* owned; NULL until it begins */
 	uint64_t created_us, started_us; /* wall clock; 0: not yet */
 	uint64_t deadline_us;            /* wall clock; 0: none */
-	struct io_timer deadline_timer;
-	uint32_t changes; /* of state; part of the events' ids */
-	uint8_t state;    /* enum store_state; the end's while it is on its way */
-	uint8_t before;   /* … and then, the one before */
-	uint8_t claims;   /* of its start that the store has not answered */
+	uint32_t changes;                /* of state; part of the events' ids */
+	uint8_t state;                   /* enum store_state; the end's while it is on its way */
+	uint8_t before;                  /* … and then, the one before */
+	uint8_t claims;                  /* of its start that the store has not answered */
 	bool committed : 1;
 	bool loading : 1;   /* a piece of its request is being read back */
 	bool delayed : 1;   /* … which a limit has stopped, and a warning was written */

@@ -58,8 +58,8 @@ struct str job_container(const struct job *job);
 /* Sends its end to the store, as state, cancelled and answer say. */
 void job_store_end(struct job *job);
 
-/* It expires when this is over and it waits, wherever it stands in the queue. By the wall clock; 0: never. */
-void job_set_deadline(struct job *job, uint64_t deadline_us);
+/* Those whose deadline has passed behind others that wait are over, too. */
+void jobs_expire_behind(struct route *route);
 
 /* Its exchange is over, which those behind it in the queue need not wait for any more. */
 void job_drop_exchange(struct exchange *ex);

@@ -76,7 +76,7 @@ static int enqueue(struct job *job, const struct job_request *req)
 	if (err < 0)
 		return err;
 	request.head = (struct str){ ex->request->text, ex->request->head_bytes };
-	job_set_deadline(job, ps->job_ttl_us ? job->created_us + ps->job_ttl_us : 0);
+	job->deadline_us = ps->job_ttl_us ? job->created_us + ps->job_ttl_us : 0;
 	struct store_job sj = {
 		.id = job->id,
 		.pool = str_of(ps->name),

@@ -76,7 +76,7 @@ static int restore(void *owner, const struct store_record *rec)
 	job->exchange = ex;
 	job->created_us = rec->created_us;
 	job->started_us = rec->started_us;
-	job_set_deadline(job, rec->deadline_us);
+	job->deadline_us = rec->deadline_us;
 	job->state = STORE_QUEUED;
 	job->committed = true;
 	ex->job = job;
@@ -162,8 +162,12 @@ static void on_purged(void *owner, const struct store_reply *reply)
 static void on_tidy(struct io_timer *t)
 {
 	struct jobs *j = CONTAINER_OF(t, struct jobs, tidy_timer);
-	for (uint32_t i = 0; i < j->reactor->n_routes; i++)
-		route_pump(j->reactor->routes[i]); /* expires, and reads back */
+	for (uint32_t i = 0; i < j->reactor->n_routes; i++) {
+		struct route *route = j->reactor->routes[i];
+		if (route->settings->job_ttl_us)
+			jobs_expire_behind(route);
+		route_pump(route); /* expires, and reads back */
+	}
 	if (j->n_stuck)
 		try_stuck_again(j);
 	if (j->used)
