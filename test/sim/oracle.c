@@ -339,6 +339,16 @@ static uint64_t answers_under_way_bytes(const struct reactor *r)
 	return bytes;
 }
 
+/* Of a job's request, what memory is not asked for: a short one, and what of a long one is on its way to its
+ * file. */
+static uint64_t read_back_bytes(const struct exchange *ex)
+{
+	const struct request *q = ex->request;
+	if (!ex->job || !q)
+		return 0;
+	return q->cap + (q->body ? q->body->size - q->body->written : 0);
+}
+
 /* Of what is kept, that for which limits.memory is not asked: bytes on their way to clients (a segment is
  * given back as a whole) or from containers to spool files, windows into such files, requests that were read
  * back from the store. */
@@ -355,13 +365,13 @@ static uint64_t unasked_bytes(const struct reactor *r, uint32_t piece_bytes)
 		const struct pool *p = &r->routes[i]->pool;
 		for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
 			const struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
-			bytes += ex->job && ex->request ? ex->request->cap : 0;
+			bytes += read_back_bytes(ex);
 		}
 		for (uint32_t k = 0; k < p->n_containers; k++) {
 			for (uint32_t s = 0; s < p->containers[k]->n_slots; s++) {
 				const struct exchange *ex = upstream_of(&p->containers[k]->slot[s])->exchange;
 				const struct request *q = ex ? ex->request : NULL;
-				bytes += HEAD_BYTES + (q && ex->job ? q->cap : 0);
+				bytes += HEAD_BYTES + (ex ? read_back_bytes(ex) : 0);
 				bytes += q && q->body ? q->body->window_cap : 0;
 			}
 		}
