@@ -194,8 +194,7 @@ static int append_file(struct buffer *b, const char *bytes, size_t n)
 	return 0;
 }
 
-/* Near the reactor's limit, with so many bytes more: the rest is for new work. */
-static bool memory_is_tight(const struct budget *budget, uint32_t more)
+bool memory_is_tight(const struct budget *budget, uint32_t more)
 {
 	return budget->memory_used + more > budget->memory_max / 8 * 7;
 }

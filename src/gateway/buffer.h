@@ -23,6 +23,9 @@ struct budget {
 	uint64_t refused;                      /* times that a limit was met */
 };
 
+/* Near the limit, with so many bytes more: the rest is for new work. */
+bool memory_is_tight(const struct budget *budget, uint32_t more);
+
 struct segment;
 
 struct buffer {

@@ -7,6 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
+enum { READ_TIGHT = 64 * 1024 }; /* a piece, near limits.memory */
+
+static bool is_tight(const struct reactor *r)
+{
+	return memory_is_tight(&r->budget, 0);
+}
+
 static void on_loaded(void *owner, const struct store_reply *reply);
 
 /* Without memory, or room in a file, it is tried again when its turn comes nearer, and by the timer; anything
@@ -44,11 +51,11 @@ static void load_piece(struct job *job)
 {
 	struct exchange *ex = job->exchange;
 	uint64_t at = exchange_loaded_bytes(ex);
+	uint32_t max = is_tight(job->table->reactor) ? READ_TIGHT : STORE_READ_MAX;
 	const struct request *q = ex->request;
 	bool has_all = q && at >= q->body_bytes;
 	if (!has_all && !(q && q->body && buffer_is_under_way(q->body)))
-		job->loading =
-			store_read(job->table->store, &job->id, at, STORE_READ_MAX, on_loaded, job) == 0;
+		job->loading = store_read(job->table->store, &job->id, at, max, on_loaded, job) == 0;
 }
 
 static void load_more(struct job *job)
@@ -99,7 +106,7 @@ static void on_loaded(void *owner, const struct store_reply *reply)
 void jobs_prefetch(struct route *route)
 {
 	struct pool *p = &route->pool;
-	uint32_t window = 2 * pool_slots(p), n = 0;
+	uint32_t window = is_tight(route->reactor) ? 1 : 2 * pool_slots(p), n = 0;
 	for (struct order_entry *e = order_first(&p->queue); e && n < window;
 		e = order_next(&p->queue, e), n++) {
 		struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);

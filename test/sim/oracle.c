@@ -304,30 +304,6 @@ void oracle_note_refusals(struct world *w)
 
 /* ---- I7 ---- */
 
-/* What may be kept past memory_limit, so that what has begun can go on: windows into spool files, and for
- * each slot a piece of an answer with its head. */
-static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
-{
-	uint64_t bytes = 0;
-	list_for_each (n, &r->clients) {
-		const struct client *c = CONTAINER_OF(n, struct client, node);
-		bytes += c->out && c->out->buffer.window ? WINDOW_BYTES : 0;
-		bytes += c->watch && c->watch->begun ? RESULT_BYTES : 0;
-	}
-	for (uint32_t i = 0; i < r->n_routes; i++) {
-		const struct pool *p = &r->routes[i]->pool;
-		for (uint32_t k = 0; k < p->n_containers; k++) {
-			for (uint32_t s = 0; s < p->containers[k]->n_slots; s++) {
-				const struct exchange *ex = upstream_of(&p->containers[k]->slot[s])->exchange;
-				bytes += piece_bytes + HEAD_BYTES;
-				const struct buffer *body = ex ? ex->request->body : NULL;
-				bytes += body && body->window ? WINDOW_BYTES : 0;
-			}
-		}
-	}
-	return bytes;
-}
-
 /* Of jobs' answers, what is on its way to their files. */
 static uint64_t answers_under_way_bytes(const struct reactor *r)
 {
@@ -349,12 +325,49 @@ static uint64_t read_back_bytes(const struct exchange *ex)
 	return q->cap + (q->body ? q->body->size - q->body->written : 0);
 }
 
+/* Of requests of jobs that wait. */
+static uint64_t waiting_read_back_bytes(const struct reactor *r)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct order *queue = &r->routes[i]->pool.queue;
+		for (struct order_entry *e = order_first(queue); e; e = order_next(queue, e))
+			bytes += read_back_bytes(CONTAINER_OF(e, struct exchange, ticket.entry));
+	}
+	return bytes;
+}
+
+/* What may be kept past memory_limit, so that what has begun can go on: windows into spool files, what jobs need
+ * to run and to end, and for each slot a piece of an answer with its head. */
+static uint64_t memory_allowance(const struct reactor *r, uint32_t piece_bytes)
+{
+	uint64_t bytes = answers_under_way_bytes(r) + waiting_read_back_bytes(r);
+	list_for_each (n, &r->clients) {
+		const struct client *c = CONTAINER_OF(n, struct client, node);
+		bytes += c->out && c->out->buffer.window ? WINDOW_BYTES : 0;
+		bytes += c->watch && c->watch->begun ? RESULT_BYTES : 0;
+	}
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct pool *p = &r->routes[i]->pool;
+		for (uint32_t k = 0; k < p->n_containers; k++) {
+			for (uint32_t s = 0; s < p->containers[k]->n_slots; s++) {
+				const struct exchange *ex = upstream_of(&p->containers[k]->slot[s])->exchange;
+				bytes += piece_bytes + HEAD_BYTES + (ex ? read_back_bytes(ex) : 0);
+				const struct buffer *body = ex ? ex->request->body : NULL;
+				bytes += body && body->window ? WINDOW_BYTES : 0;
+			}
+		}
+	}
+	return bytes;
+}
+
 /* Of what is kept, that for which limits.memory is not asked: bytes on their way to clients (a segment is
  * given back as a whole) or from containers to spool files, windows into such files, requests that were read
  * back from the store. */
 static uint64_t unasked_bytes(const struct reactor *r, uint32_t piece_bytes)
 {
-	uint64_t bytes = (uint64_t)r->exchange_pool.used * HEAD_END_BYTES + answers_under_way_bytes(r);
+	uint64_t bytes = (uint64_t)r->exchange_pool.used * HEAD_END_BYTES + answers_under_way_bytes(r) +
+		waiting_read_back_bytes(r);
 	list_for_each (n, &r->clients) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
 		if (c->out)
@@ -363,10 +376,6 @@ static uint64_t unasked_bytes(const struct reactor *r, uint32_t piece_bytes)
 	}
 	for (uint32_t i = 0; i < r->n_routes; i++) {
 		const struct pool *p = &r->routes[i]->pool;
-		for (struct order_entry *e = order_first(&p->queue); e; e = order_next(&p->queue, e)) {
-			const struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);
-			bytes += read_back_bytes(ex);
-		}
 		for (uint32_t k = 0; k < p->n_containers; k++) {
 			for (uint32_t s = 0; s < p->containers[k]->n_slots; s++) {
 				const struct exchange *ex = upstream_of(&p->containers[k]->slot[s])->exchange;
