@@ -28,7 +28,7 @@ enum {
 struct container_watch {
 	uint32_t id;
 	bool down;
-	uint64_t probe_due_us;          /* its health check, at the latest; UINT64_MAX: none is due */
+	uint64_t probe_due_us; /* its health check, at the latest; UINT64_MAX: none is due */
 	bool available;
 	uint64_t requests;
 	uint64_t on_slot[ORACLE_SLOTS]; /* number of the ticket on each slot; 0: none */
