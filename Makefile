@@ -62,10 +62,11 @@ chaos: build/berth ## containers that die, workers cut off, slow clients: five m
 	$(Q)tools/setup --for chaos
 	$(Q)test/chaos/run $(ARGS)
 
-bench: build/berth ## beside HAProxy and nginx, then the worker beside Flask; ARGS="..." goes to bench/run
+bench: build/berth ## beside HAProxy and nginx, the worker beside Flask, the expected wait; ARGS="..." goes to bench/run
 	$(Q)tools/setup --for bench
 	$(Q)bench/run $(ARGS)
 	$(Q)bench/worker/run
+	$(Q)bench/estimate
 
 ## Code
 lint: ## clang-format, cppcheck, shellcheck, include lines
