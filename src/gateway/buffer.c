@@ -194,15 +194,15 @@ static int append_file(struct buffer *b, const char *bytes, size_t n)
 	return 0;
 }
 
-bool memory_is_tight(const struct budget *budget, uint32_t more)
+bool memory_is_tight(const struct budget *budget, size_t more)
 {
 	return budget->memory_used + more > budget->memory_max / 8 * 7;
 }
 
 /* What an answer has to wait for goes to the file at once then. */
-static uint64_t memory_share(const struct buffer *b)
+static uint64_t memory_share(const struct buffer *b, size_t n)
 {
-	return b->must_take && memory_is_tight(b->budget, 0) ? 0 : b->memory_max;
+	return b->must_take && memory_is_tight(b->budget, n) ? 0 : b->memory_max;
 }
 
 int buffer_append(struct buffer *b, const char *bytes, size_t n)
@@ -211,7 +211,7 @@ int buffer_append(struct buffer *b, const char *bytes, size_t n)
 		return b->err;
 	if (n == 0)
 		return 0;
-	if (b->mem_end == b->size && b->mem_end - b->base + n <= memory_share(b))
+	if (b->mem_end == b->size && b->mem_end - b->base + n <= memory_share(b, n))
 		return append_memory(b, bytes, n);
 	return append_file(b, bytes, n);
 }

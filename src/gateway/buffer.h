@@ -24,7 +24,7 @@ struct budget {
 };
 
 /* Near the limit, with so many bytes more: the rest is for new work. */
-bool memory_is_tight(const struct budget *budget, uint32_t more);
+bool memory_is_tight(const struct budget *budget, size_t more);
 
 struct segment;
 
