@@ -418,6 +418,20 @@ static void check_memory(const struct world *w)
 			(unsigned long long)results_begun_bytes(r));
 }
 
+/* Of jobs: requests that were read back, and answers. */
+static uint64_t job_file_bytes(const struct reactor *r)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < r->jobs.n_buckets; i++) {
+		for (const struct job *job = r->jobs.buckets[i]; job; job = job->next) {
+			const struct request *q = job->exchange ? job->exchange->request : NULL;
+			bytes += q && q->body ? q->body->size : 0;
+			bytes += job->answer ? job->answer->body.size : 0;
+		}
+	}
+	return bytes;
+}
+
 static void check_limits(struct world *w)
 {
 	const struct reactor *r = w->reactor;
@@ -427,11 +441,11 @@ static void check_limits(struct world *w)
 	uint64_t clients_max = plan_larger(s->max_connections, other->max_connections) + REFUSED_CLIENTS;
 	uint32_t piece_bytes = w->plan.container_wire.piece_max;
 	check_memory(w);
-	/* an answer that runs when the limit is met brings another piece before it is paused */
+	/* an answer that runs when the limit is met brings another piece before it is paused; jobs are old work */
 	VERIFY(w,
 		b->spool_used <= spool_max ||
-			b->spool_used <=
-				spool_max + memory_allowance(r, piece_bytes) + r->clients.len * RESULT_BYTES,
+			b->spool_used <= spool_max + memory_allowance(r, piece_bytes) + job_file_bytes(r) +
+					r->clients.len * RESULT_BYTES,
 		"I7: spool files hold %llu bytes", (unsigned long long)b->spool_used);
 	VERIFY(w, r->jobs.count <= plan_larger(s->jobs_max, other->jobs_max), "I7: %u jobs", r->jobs.count);
 	VERIFY(w, r->clients.len <= clients_max, "I7: %u clients", r->clients.len);
