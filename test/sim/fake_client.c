@@ -718,7 +718,8 @@ static void on_bytes(struct wire_end *e, const char *bytes, size_t n)
 	}
 	while (!c->left) {
 		enum reading got = reader_next(&c->reader, &in, &payload);
-		if (got == READ_BAD && c->reader.asked == HTTP_HEAD && c->is_problem && c->said_close)
+		if (got == READ_BAD && c->is_problem && c->said_close && !c->n_asked && in.len &&
+			*in.ptr == '{')
 			return; /* the refusal of a HEAD of which not even the method had come has a body */
 		VERIFY(c->world, got != READ_BAD, "an answer that cannot be read: %s",
 			parse_error_text(c->reader.head->error));
