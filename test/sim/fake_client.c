@@ -774,6 +774,7 @@ static void on_broken(struct wire_end *e, int err)
 	struct world *w = c->world;
 	if (!c->open)
 		VERIFY(w, w->draining || judge_crowd(w), "a connection is refused: %s", strerror(-err));
+	c->turned_away |= !c->n_asked && judge_crowd(w);
 	if (c->left)
 		hang_up(c, false);
 	else
