@@ -108,7 +108,8 @@ static void follow_containers(struct pool_watch *pw, const struct pool *p)
 /* Free all through this turn, as far as anybody can tell at its end. */
 static bool was_available(const struct container *c, const struct container_watch *cw)
 {
-	return c->available && cw->available && c->requests == cw->requests;
+	return c->available && cw->available && c->requests == cw->requests &&
+		c->retry_at_us == cw->retry_at_us; /* it has not begun to rest */
 }
 
 static bool has_been_at(const struct tries *tries, uint32_t id)
@@ -262,6 +263,7 @@ static void note_reasons(
 		cw->down = down;
 		cw->available = p->containers[i]->available;
 		cw->requests = p->containers[i]->requests;
+		cw->retry_at_us = p->containers[i]->retry_at_us;
 	}
 	if (hopeless)
 		pw->hopeless_us = now_us;

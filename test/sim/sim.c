@@ -108,18 +108,19 @@ static bool fails(uint64_t seed, uint32_t exchanges, bool quiet, struct tally *t
 	return pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0;
 }
 
-/* The fewest exchanges with which the seed fails, found by halving: what fails late may also fail early. */
+/* The fewest exchanges with which the seed fails, found by halving: what fails late may also fail early. 0: it takes
+ * the whole run, for clients that have asked for the last time change how the world goes on. */
 static uint32_t shrink(uint64_t seed, uint32_t exchanges, struct tally *tally)
 {
-	uint32_t low = 0;
-	while (exchanges - low > 1) {
-		uint32_t middle = low + (exchanges - low) / 2;
+	uint32_t low = 0, high = exchanges + 1, shortest = 0;
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
 		if (fails(seed, middle, true, tally))
-			exchanges = middle;
+			high = shortest = middle;
 		else
 			low = middle;
 	}
-	return exchanges;
+	return shortest;
 }
 
 static void report_failure(const struct tally *tally, int status)
