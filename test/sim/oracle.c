@@ -318,11 +318,12 @@ static uint64_t answers_under_way_bytes(const struct reactor *r)
 }
 
 /* Of a job's request, what memory is not asked for: a short one, and what of a long one is on its way to its
- * file. */
+ * file. A container may run one on that nobody waits for any more. */
 static uint64_t read_back_bytes(const struct exchange *ex)
 {
 	const struct request *q = ex->request;
-	if (!ex->job || !q)
+	bool may_be_jobs = ex->job || !ex->client;
+	if (!may_be_jobs || !q)
 		return 0;
 	return q->cap + (q->body ? q->body->size - q->body->written : 0);
 }
