@@ -116,6 +116,15 @@ bool judge_want(struct world *w)
 	return w->oracle.struck_us && w->oracle.struck_us + GRACE_US >= world_now_us(w);
 }
 
+/* It may have ended so long ago that it, or its result, is not kept any more. */
+static bool may_be_purged(const struct world *w, const struct record *job)
+{
+	const struct settings *s = &w->plan.settings;
+	uint64_t kept_us =
+		s->jobs_max_age_us < s->jobs_record_age_us ? s->jobs_max_age_us : s->jobs_record_age_us;
+	return world_now_us(w) - job->started_us >= kept_us;
+}
+
 /* Is this problem a fair answer to the request? */
 static bool is_fair(struct world *w, const struct record *r, enum problem p)
 {
@@ -135,7 +144,9 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 	case PROBLEM_NOT_FOUND: /* a job that is not kept any more */
 	case PROBLEM_GONE:      /* or its result */
 		return r->cancelled ||
-			(about_job && (!w->plan.calm || ledger_at(&w->ledger, r->job)->cancelled));
+			(about_job &&
+				(!w->plan.calm || ledger_at(&w->ledger, r->job)->cancelled ||
+					may_be_purged(w, ledger_at(&w->ledger, r->job))));
 	case PROBLEM_STORAGE_FULL:
 		return (is_job && !w->plan.calm) || /* or its end cannot be stored */
 			(r->kind == ASK_CANCEL && was(r, w->oracle.struck_us));
