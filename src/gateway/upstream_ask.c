@@ -148,7 +148,8 @@ void upstream_request_lost(struct upstream *u)
 
 void upstream_send_more(struct upstream *u)
 {
-	if ((u->phase != UPSTREAM_HEAD && u->phase != UPSTREAM_BODY) || u->sent_all)
+	if ((u->phase != UPSTREAM_HEAD && u->phase != UPSTREAM_BODY) || u->sent_all ||
+		u->probe) /* one that did not fit at once is over in a fresh event */
 		return;
 	int err = send_request(u);
 	if (err == 0)
