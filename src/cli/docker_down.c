@@ -117,34 +117,52 @@ static bool take_down(struct docker *d)
 		docker_remove_volumes(d);
 }
 
+static int go_down(const struct command *cmd, const char *fleet, struct docker *d)
+{
+	char error[RUNTIME_ERROR];
+	pid_t queue;
+	size_t n = d->n, orchestrators = docker_orchestrator(d) != NULL;
+	bool network = d->network_id[0], volume = d->has_volume || d->has_sockets;
+	if (!docker_host_end(fleet, &queue, error)) {
+		cli_complain(cmd, "%s", error);
+		return EXIT_JOB;
+	}
+	if (!n && !network && !volume) {
+		printf("berth: nothing is left of the fleet \"%s\" on the Docker Engine at %s\n", fleet,
+			d->engine.where);
+		return EXIT_DONE;
+	}
+	if (!take_down(d)) {
+		cli_complain(cmd, "%s; what is left is removed by another berth down", d->error);
+		return EXIT_JOB;
+	}
+	docker_host_remove_sockets(fleet);
+	printf("berth: the fleet \"%s\" is down: removed %zu container%s%s%s%s\n", fleet, n - orchestrators,
+		n - orchestrators == 1 ? "" : "s", orchestrators || queue ? ", the orchestrator" : "",
+		network ? ", the network" : "", volume ? ", the volumes" : "");
+	return EXIT_DONE;
+}
+
 int docker_deployment_down(
 	const struct command *cmd, struct config *config, const struct deployment_options *options)
 {
 	struct docker d;
 	int code;
+	char error[RUNTIME_ERROR];
+	const char *fleet = config->fleet.name;
 	if (!open_and_look(cmd, config, &d, &code))
 		return code;
-	const char *fleet = config->fleet.name;
-	char error[RUNTIME_ERROR];
-	pid_t queue;
-	size_t n = d.n, orchestrators = docker_orchestrator(&d) != NULL;
-	bool network = d.network_id[0], volume = d.has_volume || d.has_sockets;
-	if (!docker_host_end(fleet, &queue, error)) {
+	int lock = runtime_lock(fleet, error);
+	if (lock < 0) {
 		cli_complain(cmd, "%s", error);
+		code = EXIT_SETUP;
+	} else if (!docker_look(&d)) { /* another run may have changed it meanwhile */
+		cli_complain(cmd, "%s", d.error);
 		code = EXIT_JOB;
-	} else if (!n && !network && !volume) {
-		printf("berth: nothing is left of the fleet \"%s\" on the Docker Engine at %s\n", fleet,
-			d.engine.where);
-	} else if (take_down(&d)) {
-		docker_host_remove_sockets(fleet);
-		printf("berth: the fleet \"%s\" is down: removed %zu container%s%s%s%s\n", fleet,
-			n - orchestrators, n - orchestrators == 1 ? "" : "s",
-			orchestrators || queue ? ", the orchestrator" : "", network ? ", the network" : "",
-			volume ? ", the volumes" : "");
 	} else {
-		cli_complain(cmd, "%s; what is left is removed by another berth down", d.error);
-		code = EXIT_JOB;
+		code = go_down(cmd, fleet, &d);
 	}
+	runtime_unlock(fleet, lock);
 	docker_close(&d);
 	return code;
 }

@@ -118,8 +118,8 @@ static void write_line(const struct docker_up *u, const struct docker_container 
 	fputc('\n', f);
 }
 
-bool docker_up_list(struct docker_up *u, bool (*wanted)(const struct docker_container *c, uint32_t worker),
-	uint32_t worker)
+bool docker_up_list(
+	struct docker_up *u, bool (*wanted)(const struct docker_container *c, uint32_t batch), uint32_t batch)
 {
 	struct docker *d = &u->docker;
 	char *text = NULL;
@@ -129,7 +129,7 @@ bool docker_up_list(struct docker_up *u, bool (*wanted)(const struct docker_cont
 		return fail_memory(u);
 	for (size_t i = 0; i < d->n; i++) {
 		struct docker_container *c = &d->list[i];
-		c->listed = !c->orchestrator && wanted(c, worker);
+		c->listed = !c->orchestrator && wanted(c, batch);
 		if (c->listed)
 			write_line(u, c, f);
 	}
@@ -151,7 +151,7 @@ static bool is_orchestrator(const struct docker_container *c)
 	return c->orchestrator;
 }
 
-static bool is_running(const struct docker_container *c, uint32_t worker)
+static bool is_running(const struct docker_container *c, uint32_t batch)
 {
 	return c->fate == DOCKER_KEEP || c->fate == DOCKER_REPLACE || c->fate == DOCKER_SURPLUS;
 }
@@ -246,7 +246,8 @@ static bool plan_orchestrator(
 		return false;
 	if (!there)
 		*ret_fate = DOCKER_CREATE;
-	else if (strcmp(there->spec, spec) != 0)
+	else if (strcmp(there->spec, spec) != 0 ||
+		!strcmp(there->state, "created")) /* perhaps without its files */
 		*ret_fate = DOCKER_REPLACE;
 	else
 		*ret_fate = strcmp(there->state, "running") ? DOCKER_START : DOCKER_KEEP;
@@ -301,7 +302,8 @@ static struct counts counted(const json_t *report, const char *generation)
 		(size_t)json_integer_value(json_object_get(g, "up")) };
 }
 
-/* Has it, of each generation that this run has seen, those that are listed and no others? */
+/* Has it, of each generation that this run has seen, those that are listed and no others? What is to be
+ * replaced may be so because it does not come up. */
 static bool is_as_listed(const struct docker *d, const json_t *report, bool all_up, size_t *ret_up)
 {
 	char generation[GENERATION], other[GENERATION];
@@ -321,7 +323,8 @@ static bool is_as_listed(const struct docker *d, const json_t *report, bool all_
 		if (before)
 			continue;
 		struct counts c = counted(report, generation);
-		ok = ok && c.containers == listed && (!all_up || c.up == listed);
+		bool stays = !strcmp(d->list[i].spec, d->spec);
+		ok = ok && c.containers == listed && (!all_up || !stays || c.up == listed);
 		*ret_up += c.up;
 	}
 	return ok;
@@ -335,6 +338,17 @@ static size_t count_listed(const struct docker *d)
 	return n;
 }
 
+/* Is one that does not run any more waited for? */
+static bool is_waited_for(const struct docker *d, const struct docker_container *ended)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		const struct docker_container *c = &d->list[i];
+		if (c->orchestrator == ended->orchestrator && c->number == ended->number)
+			return c->orchestrator || (c->listed && c->fate == DOCKER_KEEP);
+	}
+	return false;
+}
+
 /* A container that does not run any more, with what it said last. False when all run. */
 static bool has_ended(struct docker_up *u, char line[DOCKER_LINE])
 {
@@ -345,8 +359,9 @@ static bool has_ended(struct docker_up *u, char line[DOCKER_LINE])
 	if (docker_look(&probe)) {
 		for (size_t i = 0; i < probe.n && !ended; i++) {
 			const char *state = probe.list[i].state;
-			if (!strcmp(state, "restarting") || !strcmp(state, "exited") ||
-				!strcmp(state, "dead"))
+			bool runs = strcmp(state, "restarting") && strcmp(state, "exited") &&
+				strcmp(state, "dead");
+			if (!runs && is_waited_for(&u->docker, &probe.list[i]))
 				ended = &probe.list[i];
 		}
 	}

@@ -93,10 +93,15 @@ static bool is_any(const struct docker_container *c)
 	return true;
 }
 
-/* Those that stay, while the containers of this worker that are replaced are away; worker 0: of none. */
-static bool is_listed(const struct docker_container *c, uint32_t worker)
+static bool runs(const struct docker_container *c)
 {
-	return c->fate == DOCKER_KEEP || (is_replaced(c) && c->worker != worker);
+	return !strcmp(c->state, "running");
+}
+
+/* Those that stay, and those that are still to be replaced, but for this batch, which is away. 0: none is. */
+static bool is_listed(const struct docker_container *c, uint32_t batch)
+{
+	return c->fate == DOCKER_KEEP || (is_replaced(c) && c->batch != batch && runs(c));
 }
 
 /* ---- the steps ---- */
@@ -128,33 +133,41 @@ static bool any(const struct docker *d, bool (*which)(const struct docker_contai
 	return false;
 }
 
-/* One worker's containers that differ: they leave, and others take their places. */
-static bool replace_worker(struct docker_up *u, uint32_t worker)
+/* One batch of containers that differ: they leave, and others take their places. */
+static bool replace_batch(struct docker_up *u, uint32_t batch)
 {
 	struct docker *d = &u->docker;
-	if (!docker_up_list(u, is_listed, worker) || !docker_up_wait(u, false))
+	if (!docker_up_list(u, is_listed, batch) || !docker_up_wait(u, false))
 		return false;
 	/* The others of their kind are left for later. */
 	for (size_t i = 0; i < d->n; i++) {
-		if (is_replaced(&d->list[i]) && d->list[i].worker == worker)
+		if (is_replaced(&d->list[i]) && d->list[i].batch == batch)
 			d->list[i].fate = DOCKER_SURPLUS;
 	}
 	return remove_those(u, is_surplus) && plan(u) && make(u) && docker_up_list(u, is_listed, 0) &&
 		docker_up_wait(u, true);
 }
 
+/* The next that is to be replaced, rather one that nobody can use; NULL: none. */
+static const struct docker_container *next_replaced(const struct docker *d)
+{
+	const struct docker_container *next = NULL;
+	for (size_t i = 0; i < d->n; i++) {
+		const struct docker_container *c = &d->list[i];
+		if (is_replaced(c) && (!next || (runs(next) && !runs(c))))
+			next = c;
+	}
+	return next;
+}
+
 static bool replace_all(struct docker_up *u)
 {
-	struct docker *d = &u->docker;
-	for (;;) {
-		size_t i = 0;
-		while (i < d->n && !is_replaced(&d->list[i]))
-			i++;
-		if (i == d->n)
-			return true;
-		if (!replace_worker(u, d->list[i].worker))
+	const struct docker_container *c;
+	while ((c = next_replaced(&u->docker))) {
+		if (!replace_batch(u, c->batch))
 			return false;
 	}
+	return true;
 }
 
 /* In front of what runs already: nothing that is in flight is lost. */
@@ -165,14 +178,14 @@ static bool with_orchestrator(struct docker_up *u)
 		docker_up_wait(u, true) && (!surplus || remove_those(u, is_surplus)) && replace_all(u);
 }
 
-/* Nobody is in front of them yet. */
+/* Nobody is in front of them, once a container that was has finished what it had. */
 static bool without_orchestrator(struct docker_up *u)
 {
-	if (any(&u->docker, leaves) && (!remove_those(u, leaves) || !plan(u)))
-		return false;
 	if (any(&u->docker, is_orchestrator) && !remove_those(u, is_orchestrator))
 		return false;
-	return make(u) && docker_up_list(u, is_listed, 0);
+	if (any(&u->docker, leaves) && !remove_those(u, leaves))
+		return false;
+	return plan(u) && make(u) && docker_up_list(u, is_listed, 0);
 }
 
 /* What the containers listen on beside their port: Berth's own can. */
@@ -197,6 +210,7 @@ static bool start(struct docker_up *u)
 	if (!docker_look(d))
 		return docker_up_complain(u);
 	u->existed = d->n || d->network_id[0] || d->has_volume || d->has_sockets;
+	u->looked = true;
 	print_start(u);
 	if (!docker_up_images(u))
 		return false;
@@ -215,7 +229,7 @@ static void undo(struct docker_up *u)
 {
 	struct docker *d = &u->docker;
 	size_t n = strlen(u->why);
-	if (u->existed || u->options->dry_run)
+	if (!u->looked || u->existed || u->options->dry_run)
 		return;
 	d->engine.is_over = NULL;
 	docker_up_tell(u, "removing what was made");
@@ -256,22 +270,38 @@ static void print_end(const struct docker_up *u)
 	fflush(stdout);
 }
 
+/* Runs alone, and finds the engine and who is the orchestrator. False after a complaint. */
+static bool prepare(struct docker_up *u)
+{
+	char error[RUNTIME_ERROR];
+	if (!docker_open(&u->docker, u->fleet, is_over, NULL))
+		return docker_up_complain(u);
+	bool ok = u->options->dry_run || (u->lock = runtime_lock(u->fleet->name, error)) >= 0 ||
+		docker_up_fail(u, "%s", error);
+	if (ok && docker_host_find(u))
+		return true;
+	docker_close(&u->docker);
+	return false;
+}
+
+static void unlock(struct docker_up *u)
+{
+	runtime_unlock(u->fleet->name, u->lock);
+	u->lock = -1;
+}
+
 static int up(struct docker_up *u)
 {
 	int code = EXIT_JOB;
 	interrupt_watch();
-	if (!docker_open(&u->docker, u->fleet, is_over, NULL)) {
-		docker_up_complain(u);
+	if (!prepare(u)) {
 		tell_why(u);
-		return EXIT_SETUP;
-	}
-	if (!docker_host_find(u)) {
-		tell_why(u);
-		docker_close(&u->docker);
+		unlock(u);
 		return EXIT_SETUP;
 	}
 	bool ok = start(u);
 	if (ok && u->claimed) {
+		unlock(u); /* from now on another berth up may change what this one serves */
 		code = docker_host_serve(u);
 		ok = code != EXIT_SETUP;
 	} else if (ok) {
@@ -284,6 +314,7 @@ static int up(struct docker_up *u)
 	tell_why(u);
 	docker_host_forget(u);
 	docker_close(&u->docker);
+	unlock(u);
 	return code;
 }
 
@@ -319,6 +350,8 @@ int docker_deployment_up(struct server *server, const struct deployment_options 
 	static struct docker_up u;
 	if (!check(server))
 		return EXIT_SETUP;
-	u = (struct docker_up){ .server = server, .options = options, .fleet = &server->config->fleet };
+	u = (struct docker_up){
+		.server = server, .options = options, .fleet = &server->config->fleet, .lock = -1
+	};
 	return up(&u);
 }

@@ -8,8 +8,9 @@
  * With --orchestrator host this process is the orchestrator, in the end: it serves. Where one runs already,
  * it is told what has changed, as a container would be.
  *
- * What leaves is taken from the orchestrator's list first, and removed when nothing is in flight there. A
- * first run that fails, or is interrupted, removes what it has made.
+ * What leaves is taken from the orchestrator's list first, and removed when nothing is in flight there. What
+ * does not run is not listed and not waited for. A first run that fails, or is interrupted, removes what it
+ * has made.
  */
 #pragma once
 #include "cli/deployment.h"
@@ -30,7 +31,9 @@ struct docker_up {
 	char tag[IMAGE_TAG], orchestrator_tag[IMAGE_TAG];                 /* of Berth's own images */
 	char orchestrator_id[DOCKER_ID];
 	char sockets[DOCKER_NAME];   /* the volume, or on this machine the directory, of the recipe */
-	bool existed;                /* some of this fleet was there before this run */
+	int lock;                    /* owned: no other run changes the fleet; -1: not held */
+	bool looked;                 /* this run knows what was there before it */
+	bool existed;                /* some of this fleet was */
 	bool claimed;                /* this process has the fleet's name: it will be the orchestrator */
 	bool runs_here;              /* another process of this machine is the orchestrator */
 	char why[DOCKER_LINE + 500]; /* it has failed; "": not, or that was told */
@@ -65,12 +68,12 @@ MUST_USE bool docker_up_orchestrator(struct docker_up *u);
 /* What would become of it. False after a complaint. */
 MUST_USE bool docker_up_orchestrator_fate(struct docker_up *u, enum docker_fate *ret);
 
-/* Tells the orchestrator which containers there are: those that run and that `wanted` is true for. */
+/* Tells the orchestrator which containers there are: those that `wanted` is true for. */
 MUST_USE bool docker_up_list(struct docker_up *u,
-	bool (*wanted)(const struct docker_container *c, uint32_t worker), uint32_t worker);
+	bool (*wanted)(const struct docker_container *c, uint32_t batch), uint32_t batch);
 
-/* Waits until it has those that were told last and no others, and, with `all_up`, until all of them are up.
- * Within fleet.ready_timeout. */
+/* Waits until it has those that were told last and no others, and, with `all_up`, until all of them that stay
+ * are up. Within fleet.ready_timeout. */
 MUST_USE bool docker_up_wait(struct docker_up *u, bool all_up);
 
 /* ---- docker_dry.c ---- */

@@ -216,6 +216,63 @@ int runtime_publish(const char *name, const struct runtime_info *info, char erro
 	return r;
 }
 
+static const char *lock_name(const char *name, char file[NAME_BYTES])
+{
+	snprintf(file, NAME_BYTES, "%s.lock", name);
+	return file;
+}
+
+/* As open; one that its holder has removed before it was locked here is no lock. */
+static int open_lock(int dir, const char *file)
+{
+	for (;;) {
+		struct stat st;
+		int fd = openat(dir, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return -1;
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			close(fd);
+			errno = EWOULDBLOCK;
+			return -1;
+		}
+		if (fstat(fd, &st) == 0 && st.st_nlink)
+			return fd;
+		close(fd);
+	}
+}
+
+int runtime_lock(const char *name, char error[RUNTIME_ERROR])
+{
+	char file[NAME_BYTES];
+	int dir = open_dir(error);
+	if (dir < 0)
+		return -1;
+	int fd = open_lock(dir, lock_name(name, file));
+	int err = errno;
+	close(dir);
+	if (fd < 0 && err == EWOULDBLOCK)
+		snprintf(error, RUNTIME_ERROR,
+			"another berth up or down of the fleet \"%s\" is under way on this machine: it is to "
+			"end first",
+			name);
+	else if (fd < 0)
+		(void)fail(error, "cannot open the lock", file, err);
+	return fd;
+}
+
+void runtime_unlock(const char *name, int lock)
+{
+	char file[NAME_BYTES], error[RUNTIME_ERROR];
+	if (lock < 0)
+		return;
+	int dir = open_dir(error);
+	if (dir >= 0) {
+		(void)unlinkat(dir, lock_name(name, file), 0);
+		close(dir);
+	}
+	close(lock);
+}
+
 void runtime_release(const char *name)
 {
 	char file[NAME_BYTES], error[RUNTIME_ERROR];

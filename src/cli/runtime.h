@@ -42,6 +42,11 @@ MUST_USE int runtime_publish(const char *name, const struct runtime_info *info, 
 /* This process no longer runs under this name. */
 void runtime_release(const char *name);
 
+/* One process of this machine at a time changes the fleet of this name: a descriptor that holds the lock; -1 with one
+ * line in error. runtime_unlock takes -1, too. */
+MUST_USE int runtime_lock(const char *name, char error[RUNTIME_ERROR]);
+void runtime_unlock(const char *name, int lock);
+
 /* Asks the process that info speaks of to end, and waits until it is gone, as it may be already. 0, or
  * -errno. */
 MUST_USE int runtime_end(const struct runtime_info *info);

@@ -155,16 +155,24 @@ static bool is_ours(struct docker *d, const char *what, const char *name, const 
 	return false;
 }
 
-static bool look_at_network(struct docker *d)
+/* The first of its name: an engine may have several. */
+bool docker_look_at_network(struct docker *d)
 {
 	char path[200];
-	snprintf(path, sizeof path, "/networks/%s", d->prefix);
+	snprintf(
+		path, sizeof path, "/networks?filters=%%7B%%22name%%22%%3A%%5B%%22%s%%22%%5D%%7D", d->prefix);
 	json_t *root = get(d, path);
-	bool ok =
-		!d->error[0] && (!root || is_ours(d, "network", d->prefix, json_object_get(root, "Labels")));
-	const json_t *config = json_array_get(json_object_get(json_object_get(root, "IPAM"), "Config"), 0);
-	if (ok && root) {
-		str_copy(d->network_id, sizeof d->network_id, str_of(text(root, "Id")));
+	const json_t *found = NULL;
+	d->network_id[0] = d->subnet[0] = '\0';
+	for (size_t i = 0; !found && i < json_array_size(root); i++) {
+		const json_t *network = json_array_get(root, i); /* of those that have the name in theirs */
+		found = strcmp(text(network, "Name"), d->prefix) ? NULL : network;
+	}
+	bool ok = root && (!found || is_ours(d, "network", d->prefix, json_object_get(found, "Labels")));
+	if (ok && found) {
+		const json_t *ipam = json_object_get(found, "IPAM");
+		const json_t *config = json_array_get(json_object_get(ipam, "Config"), 0);
+		str_copy(d->network_id, sizeof d->network_id, str_of(text(found, "Id")));
 		str_copy(d->subnet, sizeof d->subnet, str_of(text(config, "Subnet")));
 	}
 	json_decref(root);
@@ -185,7 +193,8 @@ static bool look_at_volume(struct docker *d, const char *name, bool *ret_has)
 bool docker_look(struct docker *d)
 {
 	char sockets[DOCKER_NAME];
-	return look_at_containers(d) && look_at_network(d) && look_at_volume(d, d->prefix, &d->has_volume) &&
+	return look_at_containers(d) && docker_look_at_network(d) &&
+		look_at_volume(d, d->prefix, &d->has_volume) &&
 		look_at_volume(d, docker_sockets_name(d, sockets), &d->has_sockets);
 }
 
@@ -227,6 +236,8 @@ bool docker_plan(struct docker *d)
 		c->number = number;
 		c->worker = (number - 1) / s->containers + 1;
 	}
+	for (size_t i = 0; i < d->n; i++)
+		d->list[i].batch = s->workers > 1 ? d->list[i].worker : d->list[i].number;
 	qsort(d->list, d->n, sizeof *d->list, compare);
 	return true;
 }

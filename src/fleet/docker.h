@@ -54,6 +54,8 @@ struct docker_container {
 	bool orchestrator;
 	bool listed; /* the orchestrator has been told of it */
 	uint32_t number, worker;
+	uint32_t
+		batch; /* those of one are replaced together: a worker's, or of the only worker each by itself */
 	char id[DOCKER_ID];
 	char name[DOCKER_NAME + 32];
 	char ip[DOCKER_IP];

@@ -84,10 +84,11 @@ bool docker_make_network(struct docker *d)
 bool docker_remove_network(struct docker *d)
 {
 	char path[DOCKER_ID + 16];
-	snprintf(path, sizeof path, "/networks/%s", d->network_id);
-	if (d->network_id[0] && !delete (d, "the network", path))
-		return false;
-	d->network_id[0] = '\0';
+	while (d->network_id[0]) {
+		snprintf(path, sizeof path, "/networks/%s", d->network_id);
+		if (!delete (d, "the network", path) || !docker_look_at_network(d))
+			return false;
+	}
 	return true;
 }
 

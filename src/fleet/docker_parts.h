@@ -14,6 +14,9 @@ bool docker_fail(struct docker *d, const char *fmt, ...) PRINTF(2, 3);
 MUST_USE bool docker_post(
 	struct docker *d, const char *what, const char *path, json_t *body, char ret_id[DOCKER_ID]);
 
+/* Fills in d->network_id and d->subnet. */
+MUST_USE bool docker_look_at_network(struct docker *d);
+
 /* The nth address of the network. */
 MUST_USE bool docker_address(struct docker *d, uint32_t n, char ret[DOCKER_IP]);
 void docker_set_address(json_t *body, const struct docker *d, const char *ip);

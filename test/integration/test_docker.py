@@ -462,6 +462,93 @@ def test_an_undoing_that_fails_is_told_in_the_same_line(engine, docker, environm
     assert engine.left_of("left") == ["berth-left-sockets"]
 
 
+def test_a_first_look_that_fails_takes_nothing_away(engine, docker, environment, started):
+    front_of(docker("up", "--workers", 1, "--containers", 2))
+    before, left = identities(engine), engine.left_of()
+    failures = []
+    refusing = Refusing(engine, lambda method, path: "/networks?" in path and not failures.append(path)
+                        and len(failures) == 1)
+    started.append(refusing)
+    result = docker("up", "--workers", 1, "--containers", 2, env=refusing.env)
+    assert result.returncode == 1 and result.stderr == "berth up: refused\n"
+    assert failures and identities(engine) == before and engine.left_of() == left
+
+
+def test_one_run_at_a_time_changes_a_fleet(engine, docker, environment, tmp_path, started):
+    first = engine.program(BUILD / "berth", "up", "--on", "docker", "--workers", 2, "--listen", "127.0.0.1:0", *MODEL,
+                           env=environment, cwd=tmp_path)
+    started.append(first)
+    first.start()
+    wait_until(lambda: engine.containers(), "the first container", START_PATIENCE)
+    for command in ("up", "down"):
+        second = docker(command)
+        assert (second.returncode, second.stderr) == (2, (
+            f'berth {command}: another berth up or down of the fleet "default" is under way on this machine: it is to end '
+            "first\n"))
+    assert first.wait(START_PATIENCE) == 0, first.output
+
+
+def test_down_removes_each_network_of_its_name(engine, docker):
+    front_of(docker("up", "--workers", 1, "--containers", 1))
+    twin = {"Name": "berth-default", "Labels": {"berth.fleet": "default"}, "CheckDuplicate": False}
+    engine.post("/networks/create", twin)
+    assert len(engine.get("/networks?filters=%7B%22name%22%3A%5B%22berth-default%22%5D%7D")) == 2
+    assert docker("status").returncode == 0
+    assert docker("down").returncode == 0
+    assert engine.left_of() == []
+
+
+def test_a_fleet_with_a_container_that_does_not_run_is_changed_and_a_change_that_fails_taken_back(engine, docker, own_image):
+    mine = ("--image", own_image, "--base-port", 7000, "--containers", 1)
+    front_of(docker("up", *mine, "--workers", 3))
+    engine.post(f"/containers/{engine.containers()['container2']['Id']}/stop?t=0")
+    front_of(docker("up", *mine, "--workers", 3, "--memory", "640MiB"))
+    assert {one["State"] for one in engine.containers().values()} == {"running"}
+    engine.post(f"/containers/{engine.containers()['container3']['Id']}/stop?t=0")
+    front_of(docker("up", *mine, "--workers", 2, "--memory", "640MiB"))
+    assert sorted(engine.containers()) == ["container1", "container2"]
+    bad = docker("up", "--image", "example.test/broken:1", "--base-port", 7000, "--containers", 1, "--workers", 2)
+    assert bad.returncode == 1
+    assert sorted(one["Image"] for one in engine.containers().values()) == ["example.test/broken:1", own_image]
+    front_of(docker("up", *mine, "--workers", 2))
+    assert {one["Image"] for one in engine.containers().values()} == {own_image}
+
+
+def test_a_front_whose_files_were_not_written_is_made_anew(engine, docker, environment, started):
+    fleet = ("--workers", 1, "--containers", 1)
+    front_of(docker("up", *fleet, "--queue-max", 7))
+    refusing = Refusing(engine, lambda method, path: method == "PUT")
+    started.append(refusing)
+    failed = docker("up", *fleet, "--queue-max", 9, env=refusing.env)
+    assert failed.returncode == 1
+    front_of(docker("up", *fleet, "--queue-max", 9))
+    one = engine.containers(role="orchestrator")["orchestrator"]["Id"]
+    status, tarball = engine.request("GET", f"/containers/{one}/archive?path=/var/lib/berth/berth.yaml")
+    assert status == 200 and re.search(r'"max": "9"', tarball), tarball
+
+
+def test_the_only_workers_containers_take_turns(engine, docker, environment):
+    front = front_of(docker("up", "--workers", 1, "--containers", 2))
+    traffic = engine.program(BUILD / "berth", "load", "--url", f"http://{front}/run_model", "--sync", "--requests", 4000,
+                             "--clients", 4, env=environment).start()
+    front_of(docker("up", "--workers", 1, "--containers", 2, "--memory", "640MiB"))
+    assert traffic.wait(START_PATIENCE) == 0, traffic.output
+
+
+def test_an_orchestrator_that_moves_to_the_host_finishes_what_it_has(engine, docker, environment, started, tmp_path):
+    slow = ("--workers", 1, "--containers", 1, "--delay-ms", 300)
+    front = front_of(docker("up", *slow))
+    traffic = engine.program(BUILD / "berth", "load", "--url", f"http://{front}/run_model", "--sync", "--requests", 8,
+                             "--clients", 8, env=environment).start()
+    wait_until(lambda: "waiting" in engine.run("curl", "-s", f"http://{front}/berth/queue").stdout, "a queue")
+    moved = engine.program(BUILD / "berth", "up", "--on", "docker", "--orchestrator", "host", "--listen", "127.0.0.1:0",
+                           *MODEL, *slow, env=environment, cwd=tmp_path)
+    started.append(moved)
+    moved.start()
+    moved.wait_for(r"^berth: listening on .*", START_PATIENCE)
+    assert traffic.wait(START_PATIENCE) == 0, traffic.output
+
+
 def test_a_network_of_somebody_else_is_not_touched(engine, docker):
     engine.post("/networks/create", {"Name": "berth-theirs"})
     try:
