@@ -61,6 +61,7 @@ struct aws_call {
 	int file;   /* to be sent in place of the body, borrowed; -1: none */
 	uint64_t file_bytes;
 	char sha256[65];      /* hexadecimal, of the body or the file */
+	bool checksum;        /* S3 wants x-amz-checksum-sha256 of the body, beside the signed hash */
 	char *tagging;        /* owned: the tags of an object, "a=b&c=d"; NULL */
 	char answered_by[64]; /* the answer's outermost element; "": any, or none */
 	const char *settled;  /* static: codes, spaces between, that mean that it is done already; NULL */

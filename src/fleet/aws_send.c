@@ -3,6 +3,9 @@
 #include "fleet/curl_load.h"
 
 #include <curl/curl.h>
+#include <nettle/base16.h>
+#include <nettle/base64.h>
+#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,12 +54,28 @@ static bool add_header(struct flight *f, const char *name, const char *value)
 	return true;
 }
 
+/* The SHA-256 as S3 reads it there: base64 of its bytes. */
+static bool add_checksum(struct flight *f)
+{
+	struct base16_decode_ctx hex;
+	uint8_t hash[BASE16_DECODE_LENGTH(2 * SHA256_DIGEST_SIZE)];
+	char text[BASE64_ENCODE_RAW_LENGTH(SHA256_DIGEST_SIZE) + 1];
+	size_t n = sizeof hash;
+	base16_decode_init(&hex);
+	int ok = base16_decode_update(&hex, &n, hash, 2 * SHA256_DIGEST_SIZE, f->call->sha256);
+	CHECK(ok && n == SHA256_DIGEST_SIZE);
+	base64_encode_raw(text, n, hash);
+	text[sizeof text - 1] = '\0';
+	return add_header(f, "x-amz-checksum-sha256", text);
+}
+
 static bool add_headers(const struct aws *a, struct flight *f)
 {
 	const struct aws_call *c = f->call;
 	bool ok = !c->type || add_header(f, "Content-Type", c->type);
 	ok = ok && (!a->credentials.token[0] || add_header(f, "X-Amz-Security-Token", a->credentials.token));
 	ok = ok && (c->service != AWS_S3 || add_header(f, "x-amz-content-sha256", c->sha256));
+	ok = ok && (!c->checksum || add_checksum(f));
 	ok = ok && (!c->tagging || add_header(f, "x-amz-tagging", c->tagging));
 	if (c->service == AWS_SSM) {
 		char target[64];

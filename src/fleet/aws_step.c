@@ -155,6 +155,7 @@ static void call_tag_bucket(struct aws_call *c, const struct aws_site *site, con
 		"<Tag><Key>" AWS_TAG_CLUSTER "</Key><Value>%s</Value></Tag></TagSet></Tagging>",
 		site->cluster);
 	aws_call_s3(c, "PutBucketTagging", "PUT", path, body);
+	c->checksum = true;
 	c->passing = "NoSuchBucket";
 }
 
