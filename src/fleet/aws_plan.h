@@ -99,6 +99,8 @@ void aws_plan_end_unseen(struct aws_plan *p, const struct aws_found *f, const st
 /* False of a step that has made something that was not found. */
 bool aws_step_is_seen(const struct aws_step *s, const struct aws_found *f);
 
+/* ---- aws_words.c ---- */
+
 enum aws_stage aws_step_stage(const struct aws_step *s);
 
 /* "security group of the workers", "worker 3 (t3.small)"; returns text. */
