@@ -99,7 +99,7 @@ static void listen_again(void *user)
 	interrupt_watch();
 }
 
-static void on_silence(void *user, const char *text)
+static void on_wait(void *user, const char *text)
 {
 	tell(user, AWS_NEWS_NOTE, text);
 }
@@ -113,7 +113,7 @@ static bool open_watched(const struct command *cmd, const struct config *config,
 	d->tell = tell;
 	d->user = t;
 	aws->interrupted = interrupted;
-	aws->on_silence = on_silence;
+	aws->on_wait = on_wait;
 	aws->user = t;
 	interrupt_watch();
 	return true;

@@ -15,6 +15,7 @@ struct flight {
 	struct curl_slist *headers; /* owned while RUNNING */
 	uint64_t begin_us;          /* not before */
 	uint64_t passing_since_us;  /* 0: not yet */
+	uint64_t again_since_us;    /* 0: not yet tried again */
 	unsigned attempts, laters;
 	off_t sent; /* of the file */
 };

@@ -454,7 +454,7 @@ static size_t make_second_round(const struct aws *a, const char *cluster, const 
 		aws_iam_name(cluster, a->credentials.region, role, name);
 		aws_call_query(get, AWS_IAM, "GetRolePolicy");
 		aws_call_add(get, "RoleName", "%s", name);
-		aws_call_add(get, "PolicyName", "berth");
+		aws_call_add(get, "PolicyName", AWS_POLICY);
 		get->settled = "NoSuchEntity";
 	}
 	return n;

@@ -261,6 +261,25 @@ static bool same_rule_id(const struct aws_found *f, const char *id)
 	return false;
 }
 
+static void add_policy(struct aws_plan *p, enum aws_step_kind kind, enum aws_role role, const char *key)
+{
+	add(p, &(struct aws_step){ .kind = kind, .role = role, .key = key });
+}
+
+/* All that is in it and on it, whoever has put it there: a role goes empty, or not at all. */
+static void empty_role(struct aws_plan *p, enum aws_role role, const struct aws_iam *iam)
+{
+	bool listed = false;
+	for (size_t i = 0; i < iam->own_policies.n; i++) {
+		add_policy(p, AWS_REMOVE_POLICY, role, iam->own_policies.names[i]);
+		listed |= !strcmp(iam->own_policies.names[i], AWS_POLICY);
+	}
+	if (*iam->policy && !listed)
+		add_policy(p, AWS_REMOVE_POLICY, role, AWS_POLICY);
+	for (size_t i = 0; i < iam->attached_policies.n; i++)
+		add_policy(p, AWS_DETACH_POLICY, role, iam->attached_policies.names[i]);
+}
+
 static void unplan_iam(struct aws_plan *p, const struct aws_found *f, const struct aws_found *kept)
 {
 	static const struct aws_iam none;
@@ -270,10 +289,10 @@ static void unplan_iam(struct aws_plan *p, const struct aws_found *f, const stru
 			add_of(p, AWS_DETACH_ROLE, role);
 		if (now->profile && !then->profile)
 			add_of(p, AWS_REMOVE_PROFILE, role);
-		if (now->role && !then->role && *now->policy)
-			add_of(p, AWS_REMOVE_POLICY, role);
-		if (now->role && !then->role)
+		if (now->role && !then->role) {
+			empty_role(p, role, now);
 			add_of(p, AWS_REMOVE_ROLE, role);
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ enum aws_step_kind {
 	AWS_REMOVE_OBJECT,
 	AWS_REMOVE_BUCKET,
 	AWS_REMOVE_POLICY,
+	AWS_DETACH_POLICY,
 	AWS_REMOVE_ROLE,
 };
 
@@ -57,7 +58,7 @@ struct aws_step {
 	struct aws_instance instance; /* to be started (index, generation, spec), or that is */
 	struct aws_rule rule;
 	const struct aws_object *object; /* to be uploaded; borrowed from the wanted */
-	const char *key;                 /* of an object to be removed; borrowed from the found */
+	const char *key; /* of an object to be removed; a policy's name or ARN; borrowed from the found */
 	bool done;
 	bool made;   /* … and its answer said so: it was not there already */
 	bool unsure; /* it failed, but may have taken effect */

@@ -24,6 +24,7 @@ enum {
 	AGAIN_MAX_S = 20, /* … up to this */
 	LATER_MS = 1000,  /* likewise for what passes by itself */
 	LATER_MAX_S = 5,
+	PATIENCE_S = 3, /* for which something is tried again without a word */
 };
 
 static uint64_t clock_us(void)
@@ -126,8 +127,11 @@ static bool renewed(struct aws *a, struct flight *f)
 
 static void wait_again(struct aws *a, struct flight *f, uint64_t us)
 {
+	uint64_t now = clock_us();
 	f->state = FLIGHT_WAITING;
-	f->begin_us = clock_us() + us;
+	f->begin_us = now + us;
+	if (!f->again_since_us)
+		f->again_since_us = now;
 	if (aws_is_interrupted(a))
 		f->state = FLIGHT_DONE;
 }
@@ -177,6 +181,7 @@ struct sky {
 	size_t n, running, done;
 	uint64_t next_us; /* when the next one that waits begins */
 	bool told;        /* that something does not answer */
+	bool told_again;  /* what is tried again */
 };
 
 static void survey(struct sky *s)
@@ -226,7 +231,7 @@ static void take_answers(struct aws *a)
 static void tell_silence(struct aws *a, struct sky *s)
 {
 	char url[AWS_URL], text[AWS_WHY];
-	for (size_t i = 0; i < s->n && a->on_silence && !s->told; i++) {
+	for (size_t i = 0; i < s->n && a->on_wait && !s->told; i++) {
 		const struct flight *f = &s->flights[i];
 		if (f->state != FLIGHT_WAITING || strcmp(f->call->code, "NoAnswer") != 0)
 			continue;
@@ -235,7 +240,24 @@ static void tell_silence(struct aws *a, struct sky *s)
 			return;
 		snprintf(text, sizeof text, "%.200s does not answer (%.200s): trying again", url,
 			f->call->message);
-		a->on_silence(a->user, text);
+		a->on_wait(a->user, text);
+	}
+}
+
+static void tell_wait(struct aws *a, struct sky *s)
+{
+	char what[AWS_WHY], text[AWS_WHY];
+	for (size_t i = 0; i < s->n && a->on_wait && !s->told_again; i++) {
+		const struct flight *f = &s->flights[i];
+		const char *about = f->call->about;
+		if (f->state != FLIGHT_WAITING || !f->again_since_us || !strcmp(f->call->code, "NoAnswer") ||
+			clock_us() - f->again_since_us < PATIENCE_S * S)
+			continue;
+		s->told_again = true;
+		aws_describe(f->call, what);
+		snprintf(text, sizeof text, "trying again%s%.180s: %.300s", about ? " to " : "",
+			about ? about : "", what);
+		a->on_wait(a->user, text);
 	}
 }
 
@@ -258,6 +280,7 @@ static void fly(struct aws *a, struct sky *s)
 		(void)curl_multi_perform(a->multi, &active);
 		take_answers(a);
 		tell_silence(a, s);
+		tell_wait(a, s);
 		survey(s);
 		if (s->done < s->n && (s->running || s->next_us != UINT64_MAX))
 			(void)curl_multi_poll(a->multi, NULL, 0, poll_ms(s), NULL);

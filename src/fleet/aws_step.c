@@ -86,7 +86,7 @@ static bool call_iam_step(struct aws_call *c, const struct aws_site *site, const
 		return true;
 	case AWS_SET_POLICY:
 		call_iam(c, site, s, "PutRolePolicy", NULL);
-		aws_call_add(c, "PolicyName", "berth");
+		aws_call_add(c, "PolicyName", AWS_POLICY);
 		aws_call_add(c, "PolicyDocument", "%s", site->recipe->policy[s->role]);
 		c->passing = "NoSuchEntity"; /* the role was made a moment ago */
 		return true;
@@ -107,7 +107,11 @@ static bool call_iam_step(struct aws_call *c, const struct aws_site *site, const
 		return true;
 	case AWS_REMOVE_POLICY:
 		call_iam(c, site, s, "DeleteRolePolicy", "NoSuchEntity");
-		aws_call_add(c, "PolicyName", "berth");
+		aws_call_add(c, "PolicyName", "%s", s->key);
+		return true;
+	case AWS_DETACH_POLICY:
+		call_iam(c, site, s, "DetachRolePolicy", "NoSuchEntity");
+		aws_call_add(c, "PolicyArn", "%s", s->key);
 		return true;
 	case AWS_REMOVE_ROLE:
 		call_iam(c, site, s, "DeleteRole", "NoSuchEntity");

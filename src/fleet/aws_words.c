@@ -28,6 +28,7 @@ static const struct words {
 	[AWS_REMOVE_OBJECT] = { AWS_STAGE_DETACH, "remove", "removed" },
 	[AWS_REMOVE_BUCKET] = { AWS_STAGE_OBJECTS, "remove", "removed" },
 	[AWS_REMOVE_POLICY] = { AWS_STAGE_OBJECTS, "remove", "removed" },
+	[AWS_DETACH_POLICY] = { AWS_STAGE_OBJECTS, "detach", "detached" },
 	[AWS_REMOVE_ROLE] = { AWS_STAGE_LAST, "remove", "removed" },
 };
 
@@ -84,8 +85,11 @@ const char *aws_step_text(const struct aws_step *s, const struct aws_found *f, c
 		snprintf(text, AWS_STEP_TEXT, "role of the %s", role);
 		break;
 	case AWS_SET_POLICY:
-	case AWS_REMOVE_POLICY:
 		snprintf(text, AWS_STEP_TEXT, "policy of the %s's role", role);
+		break;
+	case AWS_REMOVE_POLICY:
+	case AWS_DETACH_POLICY:
+		snprintf(text, AWS_STEP_TEXT, "policy %.200s of the %s's role", s->key, role);
 		break;
 	case AWS_MAKE_PROFILE:
 	case AWS_REMOVE_PROFILE:
