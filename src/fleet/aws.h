@@ -40,11 +40,13 @@ struct aws {
 	struct aws_credentials credentials;
 	void *multi; /* owned; CURLM */
 	struct rand rand;
-	bool (*interrupted)(void *user); /* NULL: never. Once it is true no call is begun … */
-	bool impatient;                  /* … and those under way are given up */
+	bool (*interrupted)(void *user); /* NULL: never. Once it is true no call is begun, those that send a
+					    file are given up … */
+	bool impatient;                  /* … and so are the others that are under way */
 	void (*on_wait)(void *user, const char *text); /* NULL. Told once in aws_run who does not answer, and
 							  once what is tried again for seconds */
-	void *user;                                    /* of the functions */
+	void (*on_sent)(void *user, uint64_t sent, uint64_t all); /* NULL. Bytes of the files, now and then */
+	void *user;                                               /* of the functions */
 	unsigned attempts;           /* AWS_ATTEMPTS: of a call that is throttled or not answered */
 	bool answered[AWS_SERVICES]; /* at least once */
 	char why[AWS_WHY];           /* what failed, one line */

@@ -24,6 +24,7 @@ enum {
 	AGAIN_MAX_S = 20, /* … up to this */
 	LATER_MS = 1000,  /* likewise for what passes by itself */
 	LATER_MAX_S = 5,
+	SENT_MS = 200,  /* between two words of how much is sent */
 	PATIENCE_S = 3, /* for which something is tried again without a word */
 };
 
@@ -81,11 +82,11 @@ bool aws_pause(struct aws *a, uint64_t us)
 
 /* ---- a call, over its attempts ---- */
 
-static void end_unsent(struct flight *f, const char *why)
+static void end_call(struct flight *f, const char *code, const char *why)
 {
 	f->state = FLIGHT_DONE;
 	f->call->ok = false;
-	str_copy(f->call->code, sizeof f->call->code, STR("NotSent"));
+	str_copy(f->call->code, sizeof f->call->code, str_of(code));
 	str_copy(f->call->message, sizeof f->call->message, str_of(why));
 }
 
@@ -100,7 +101,7 @@ static void begin(struct aws *a, struct flight *f)
 		char why[AWS_WHY];
 		str_copy(why, sizeof why, str_of(problem));
 		flight_drop(a, f);
-		end_unsent(f, why);
+		end_call(f, "NotSent", why);
 		return;
 	}
 	f->state = FLIGHT_RUNNING;
@@ -182,6 +183,7 @@ struct sky {
 	uint64_t next_us; /* when the next one that waits begins */
 	bool told;        /* that something does not answer */
 	bool told_again;  /* what is tried again */
+	uint64_t sent_us; /* when it was told how much is sent */
 };
 
 static void survey(struct sky *s)
@@ -208,7 +210,7 @@ static void begin_due(struct aws *a, struct sky *s)
 		if (interrupted && f->attempts)
 			f->state = FLIGHT_DONE; /* its last answer stands */
 		else if (interrupted)
-			end_unsent(f, "interrupted");
+			end_call(f, "NotSent", "interrupted");
 		else if (f->begin_us <= now && s->running < AWS_PARALLEL) {
 			begin(a, f);
 			s->running += f->state == FLIGHT_RUNNING;
@@ -261,6 +263,37 @@ static void tell_wait(struct aws *a, struct sky *s)
 	}
 }
 
+static void tell_sent(struct aws *a, struct sky *s)
+{
+	uint64_t sent = 0, all = 0, now = clock_us();
+	if (!a->on_sent || now - s->sent_us < SENT_MS * MS)
+		return;
+	s->sent_us = now;
+	for (size_t i = 0; i < s->n; i++) {
+		const struct flight *f = &s->flights[i];
+		if (f->call->file < 0)
+			continue;
+		sent += (uint64_t)f->sent;
+		all += f->call->file_bytes;
+	}
+	if (all)
+		a->on_sent(a->user, sent, all);
+}
+
+/* A file may take as long as it likes, and what has come of it is seen: it is looked for, or taken away. A
+ * call that makes a machine, which nobody would know of, runs to its end. */
+static void give_up_files(struct aws *a, struct sky *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct flight *f = &s->flights[i];
+		if (f->state != FLIGHT_RUNNING || f->call->file < 0)
+			continue;
+		flight_drop(a, f);
+		end_call(f, "Interrupted", "the upload was given up");
+		f->call->unsure = true;
+	}
+}
+
 static int poll_ms(const struct sky *s)
 {
 	uint64_t now = clock_us();
@@ -274,6 +307,8 @@ static void fly(struct aws *a, struct sky *s)
 		int active;
 		survey(s);
 		begin_due(a, s);
+		if (aws_is_interrupted(a))
+			give_up_files(a, s);
 		survey(s);
 		if (s->done == s->n || (a->impatient && aws_is_interrupted(a)))
 			return;
@@ -281,6 +316,7 @@ static void fly(struct aws *a, struct sky *s)
 		take_answers(a);
 		tell_silence(a, s);
 		tell_wait(a, s);
+		tell_sent(a, s);
 		survey(s);
 		if (s->done < s->n && (s->running || s->next_us != UINT64_MAX))
 			(void)curl_multi_poll(a->multi, NULL, 0, poll_ms(s), NULL);
