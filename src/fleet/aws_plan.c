@@ -67,6 +67,11 @@ static void plan_bucket(struct aws_plan *p, const struct aws_found *f, const str
 	}
 }
 
+static void set_policy(struct aws_plan *p, enum aws_step_kind kind, enum aws_role role, const char *policy)
+{
+	add(p, &(struct aws_step){ .kind = kind, .role = role, .policy = policy });
+}
+
 static void plan_iam(struct aws_plan *p, const struct aws_found *f, const struct aws_recipe *r)
 {
 	for (enum aws_role role = 0; role < AWS_ROLES; role++) {
@@ -74,7 +79,7 @@ static void plan_iam(struct aws_plan *p, const struct aws_found *f, const struct
 		if (!iam->role)
 			add_of(p, AWS_MAKE_ROLE, role);
 		if (!iam->role || strcmp(iam->policy, r->policy[role]))
-			add_of(p, AWS_SET_POLICY, role);
+			set_policy(p, AWS_SET_POLICY, role, r->policy[role]);
 		if (!iam->profile)
 			add_of(p, AWS_MAKE_PROFILE, role);
 		if (!iam->attached)
@@ -280,6 +285,18 @@ static void empty_role(struct aws_plan *p, enum aws_role role, const struct aws_
 		add_policy(p, AWS_DETACH_POLICY, role, iam->attached_policies.names[i]);
 }
 
+/* One that stays may do what it might before. */
+static void unplan_policy(
+	struct aws_plan *p, enum aws_role role, const struct aws_iam *now, const struct aws_iam *then)
+{
+	if (!strcmp(now->policy, then->policy))
+		return;
+	if (*then->policy)
+		set_policy(p, AWS_RESTORE_POLICY, role, then->policy);
+	else
+		add_policy(p, AWS_REMOVE_POLICY, role, AWS_POLICY);
+}
+
 static void unplan_iam(struct aws_plan *p, const struct aws_found *f, const struct aws_found *kept)
 {
 	static const struct aws_iam none;
@@ -289,6 +306,8 @@ static void unplan_iam(struct aws_plan *p, const struct aws_found *f, const stru
 			add_of(p, AWS_DETACH_ROLE, role);
 		if (now->profile && !then->profile)
 			add_of(p, AWS_REMOVE_PROFILE, role);
+		if (now->role && then->role)
+			unplan_policy(p, role, now, then);
 		if (now->role && !then->role) {
 			empty_role(p, role, now);
 			add_of(p, AWS_REMOVE_ROLE, role);
@@ -343,7 +362,7 @@ bool aws_step_is_seen(const struct aws_step *s, const struct aws_found *f)
 	case AWS_MAKE_GROUP:
 		return f->groups[s->role].id[0];
 	case AWS_SET_POLICY:
-		return *f->iam[s->role].policy;
+		return !strcmp(f->iam[s->role].policy, s->policy);
 	case AWS_MAKE_PROFILE:
 		return f->iam[s->role].profile;
 	case AWS_MAKE_RULE:

@@ -23,6 +23,7 @@ enum aws_step_kind {
 	/* taking out */
 	AWS_DRAIN,
 	AWS_UNDRAIN,
+	AWS_RESTORE_POLICY,
 	/* removing */
 	AWS_TERMINATE,
 	AWS_REVOKE_RULE,
@@ -58,7 +59,8 @@ struct aws_step {
 	struct aws_instance instance; /* to be started (index, generation, spec), or that is */
 	struct aws_rule rule;
 	const struct aws_object *object; /* to be uploaded; borrowed from the wanted */
-	const char *key; /* of an object to be removed; a policy's name or ARN; borrowed from the found */
+	const char *key;    /* of an object to be removed; a policy's name or ARN; borrowed from the found */
+	const char *policy; /* to be set; borrowed from the recipe, or from what was found before */
 	bool done;
 	bool made;   /* … and its answer said so: it was not there already */
 	bool unsure; /* it failed, but may have taken effect */

@@ -85,9 +85,10 @@ static bool call_iam_step(struct aws_call *c, const struct aws_site *site, const
 		tag_iam(c, site, s);
 		return true;
 	case AWS_SET_POLICY:
+	case AWS_RESTORE_POLICY:
 		call_iam(c, site, s, "PutRolePolicy", NULL);
 		aws_call_add(c, "PolicyName", AWS_POLICY);
-		aws_call_add(c, "PolicyDocument", "%s", site->recipe->policy[s->role]);
+		aws_call_add(c, "PolicyDocument", "%s", s->policy);
 		c->passing = "NoSuchEntity"; /* the role was made a moment ago */
 		return true;
 	case AWS_MAKE_PROFILE:

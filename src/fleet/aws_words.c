@@ -20,6 +20,7 @@ static const struct words {
 	[AWS_START_ORCHESTRATOR] = { AWS_STAGE_ORCHESTRATOR, "start", "started" },
 	[AWS_DRAIN] = { AWS_STAGE_DRAIN, "drain", "drained" },
 	[AWS_UNDRAIN] = { AWS_STAGE_DRAIN, "return to work", "returned to work" },
+	[AWS_RESTORE_POLICY] = { AWS_STAGE_DRAIN, "restore", "restored" },
 	[AWS_TERMINATE] = { AWS_STAGE_TERMINATE, "terminate", "terminated" },
 	[AWS_REVOKE_RULE] = { AWS_STAGE_RULES, "remove", "removed" },
 	[AWS_REMOVE_GROUP] = { AWS_STAGE_GROUPS, "remove", "removed" },
@@ -85,6 +86,7 @@ const char *aws_step_text(const struct aws_step *s, const struct aws_found *f, c
 		snprintf(text, AWS_STEP_TEXT, "role of the %s", role);
 		break;
 	case AWS_SET_POLICY:
+	case AWS_RESTORE_POLICY:
 		snprintf(text, AWS_STEP_TEXT, "policy of the %s's role", role);
 		break;
 	case AWS_REMOVE_POLICY:

@@ -425,6 +425,40 @@ def test_answers_come_in_pages(life):
     assert one.down().returncode == 0 and not one.operator.cluster.leftovers()
 
 
+def test_undoing_restores_what_roles_might_do(life):
+    """Another image changes what workers may read; then a machine is refused, and IAM shows the policy of before for a while."""
+    before, put, stale = {}, [], []
+
+    def on_call(call, forward):
+        role = call.form.get("RoleName")
+        if call.name == "RunInstances":
+            return aws.error("ec2", "VcpuLimitExceeded", "no more", 400)
+        if call.name == "PutRolePolicy":
+            put.append(role)
+        if call.name != "GetRolePolicy":
+            return forward()
+        answer = before.setdefault(role, forward())
+        if put != [role] or stale:
+            return forward()
+        stale.append(role)
+        return answer
+
+    def policies():
+        return {role: cluster.cloud.call("iam", "get_role_policy", RoleName=role, PolicyName="berth")["PolicyDocument"]
+                for role in cluster.roles()}
+    one = life("policy", lambda call, forward: forward())
+    cluster = one.operator.cluster
+    assert one.up().returncode == 0
+    there = policies()
+    one.proxy.on_call = on_call
+    up = one.up("--image", f"123456789012.dkr.ecr.{aws.REGION}.amazonaws.com/theirs:1")
+    assert up.returncode == 1 and "set policy of the worker's role\n" in up.stdout, up.stderr
+    assert "restored policy of the worker's role\n" in up.stdout and policies() == there, up.stdout
+    assert len(put) == 2 and stale
+    one.proxy.on_call = lambda call, forward: forward()
+    assert one.down().returncode == 0 and not cluster.leftovers()
+
+
 def pages_of(body, list_of):
     """An answer of IAM with a list, as one answer a member."""
     head, members, tail = re.fullmatch(rb"(.*<%s>)(.*)(</%s>.*)" % (list_of, list_of), body, re.DOTALL).groups()

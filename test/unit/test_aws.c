@@ -343,6 +343,27 @@ static void test_plan_of_undoing_spares_what_was_there(void **state)
 	aws_found_finish(&before.found);
 }
 
+static void test_plan_of_undoing_restores_policies(void **state)
+{
+	struct rig g, before;
+	rig_init(&g);
+	rig_init(&before);
+	g.found.iam[AWS_WORKER] = g.found.iam[AWS_ORCHESTRATOR] =
+		(struct aws_iam){ .role = true, .policy = "{}" };
+	before.found.iam[AWS_WORKER] = (struct aws_iam){ .role = true, .policy = "{\"old\":1}" };
+	before.found.iam[AWS_ORCHESTRATOR] = (struct aws_iam){ .role = true, .policy = "" };
+	aws_plan_down(&g.plan, &g.found, &before.found);
+	assert_int_equal(g.plan.n, 2);
+	assert_int_equal(g.plan.steps[0].kind, AWS_RESTORE_POLICY);
+	assert_int_equal(g.plan.steps[0].role, AWS_WORKER);
+	assert_string_equal(g.plan.steps[0].policy, "{\"old\":1}");
+	assert_int_equal(g.plan.steps[1].kind, AWS_REMOVE_POLICY);
+	assert_int_equal(g.plan.steps[1].role, AWS_ORCHESTRATOR);
+	aws_plan_finish(&g.plan);
+	aws_found_finish(&g.found);
+	aws_found_finish(&before.found);
+}
+
 static void test_plan_of_undoing_ends_what_is_not_seen(void **state)
 {
 	struct rig g;
@@ -453,6 +474,7 @@ int main(void)
 		cmocka_unit_test(test_plan_heals_and_replaces),
 		cmocka_unit_test(test_plan_ends_the_surplus),
 		cmocka_unit_test(test_plan_of_undoing_spares_what_was_there),
+		cmocka_unit_test(test_plan_of_undoing_restores_policies),
 		cmocka_unit_test(test_plan_of_undoing_ends_what_is_not_seen),
 		cmocka_unit_test(test_no_such_group),
 		cmocka_unit_test(test_another_script_has_another_token),
