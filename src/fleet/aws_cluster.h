@@ -72,7 +72,9 @@ struct aws_instance {
 	char type[AWS_ID];
 	char reason[160]; /* why it ended, "" */
 	enum aws_state state;
+	int64_t launched_s; /* since the epoch; 0: EC2 does not say */
 	bool draining;
+	bool broken; /* it runs, and none of its containers does: set by aws_find_broken only */
 };
 
 /* What an ingress rule admits. */

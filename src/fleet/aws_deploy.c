@@ -349,7 +349,7 @@ enum aws_outcome aws_up(struct aws_deploy *d, const struct aws_wanted *w)
 	struct aws_recipe recipe;
 	struct aws_plan plan;
 	enum aws_outcome outcome = AWS_REFUSED;
-	if (look(d) || !fits(d, w))
+	if (look(d) || !fits(d, w) || (!d->no_wait && aws_find_broken(d, w)))
 		return AWS_REFUSED;
 	aws_plan_init(&plan);
 	d->site.wanted = w;

@@ -149,7 +149,7 @@ static void plan_groups(struct aws_plan *p, const struct aws_found *f, const str
 
 static bool is_right(const struct aws_instance *i, const struct aws_recipe *r)
 {
-	return aws_is_live(i) && !i->draining && !strcmp(i->spec, r->spec[i->role]);
+	return aws_is_live(i) && !i->draining && !i->broken && !strcmp(i->spec, r->spec[i->role]);
 }
 
 static bool is_index_taken(const struct aws_found *f, uint32_t index)

@@ -479,7 +479,7 @@ def test_policies_of_others_go_with_the_roles(life):
     refused, markers, whole = [], collections.Counter(), {}
 
     def on_call(call, forward):
-        if call.name == "DeleteRole" and (not refused or time.monotonic() < refused[0] + 4.5):
+        if call.name == "DeleteRole" and (not refused or time.monotonic() < refused[0] + 3.5):
             refused.append(time.monotonic())
             return aws.error("iam", "DeleteConflict", "Cannot delete entity, must detach all policies first.", 409)
         if call.name not in POLICY_LISTS:

@@ -302,6 +302,29 @@ static void test_plan_heals_and_replaces(void **state)
 	aws_found_finish(&g.found);
 }
 
+static void test_plan_replaces_what_is_broken(void **state)
+{
+	struct rig g;
+	rig_init(&g);
+	rig_add(&g, AWS_ORCHESTRATOR, 0, "front", AWS_RUNNING);
+	rig_add(&g, AWS_WORKER, 1, "worker", AWS_RUNNING);
+	rig_add(&g, AWS_WORKER, 2, "worker", AWS_RUNNING);
+	g.instances[1].broken = true;
+	aws_plan_up(&g.plan, &g.found, &g.wanted, &g.recipe);
+	assert_int_equal(count(&g, AWS_START_WORKER), 1);
+	assert_int_equal(count(&g, AWS_DRAIN), 1);
+	assert_int_equal(count(&g, AWS_TERMINATE), 1);
+	for (size_t i = 0; i < g.plan.n; i++) {
+		const struct aws_step *s = &g.plan.steps[i];
+		if (s->kind == AWS_START_WORKER)
+			assert_int_equal(s->instance.index, 3); /* 1 still lives */
+		if (s->kind == AWS_TERMINATE || s->kind == AWS_DRAIN)
+			assert_int_equal(s->instance.index, 1);
+	}
+	aws_plan_finish(&g.plan);
+	aws_found_finish(&g.found);
+}
+
 static void test_plan_ends_the_surplus(void **state)
 {
 	struct rig g;
@@ -472,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_completeness),
 		cmocka_unit_test(test_plan_of_a_new_fleet),
 		cmocka_unit_test(test_plan_heals_and_replaces),
+		cmocka_unit_test(test_plan_replaces_what_is_broken),
 		cmocka_unit_test(test_plan_ends_the_surplus),
 		cmocka_unit_test(test_plan_of_undoing_spares_what_was_there),
 		cmocka_unit_test(test_plan_of_undoing_restores_policies),
