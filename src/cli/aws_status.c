@@ -51,21 +51,49 @@ static size_t count_left(const struct aws_found *f)
 	return n;
 }
 
+/* "1 of 2 up", or "-" when nobody knows. */
+static const char *containers_of(const struct aws_ready *ready, const struct aws_instance *i, char text[32])
+{
+	const struct aws_generation *g = ready ? aws_worker_counts(ready, i) : NULL;
+	snprintf(text, 32, "-");
+	if (g)
+		snprintf(text, 32, "%u of %u up", g->up, g->containers);
+	return text;
+}
+
+/* A start-up script that failed says so on its machine only. */
+static void print_advice(const struct aws_deploy *d, const struct aws_ready *ready)
+{
+	char name[AWS_NAME];
+	for (size_t i = 0; i < d->found.n_instances; i++) {
+		const struct aws_instance *one = &d->found.instances[i];
+		const struct aws_generation *g = aws_worker_counts(ready, one);
+		if (!g || g->up || one->draining || one->state != AWS_RUNNING)
+			continue;
+		printf("%s (%s) has no container that is up (its /var/log/cloud-init-output.log says why): "
+		       "berth up "
+		       "replaces it when it has run for longer than --ready-timeout\n",
+			aws_instance_name(one, name), one->id);
+	}
+}
+
 static void print_table(const struct aws_deploy *d)
 {
 	const struct aws_found *f = &d->found;
 	struct aws_ready *ready = calloc(1, sizeof *ready);
-	char host[AWS_IP + 2], name[AWS_NAME];
-	printf("%-14s %-20s %-12s %-12s %-16s %s\n", "INSTANCE", "ID", "STATE", "TYPE", "PRIVATE", "PUBLIC");
+	char host[AWS_IP + 2] = "", name[AWS_NAME], up[32];
+	if (ready)
+		ask_front(f, host, ready);
+	printf("%-14s %-20s %-12s %-12s %-12s %-16s %s\n", "INSTANCE", "ID", "STATE", "CONTAINERS", "TYPE",
+		"PRIVATE", "PUBLIC");
 	for (size_t i = 0; i < f->n_instances; i++) {
 		const struct aws_instance *one = &f->instances[i];
 		if (one->state == AWS_TERMINATED)
 			continue;
-		printf("%-14s %-20s %-12s %-12s %-16s %s\n", aws_instance_name(one, name), one->id,
-			state_of(one), one->type, or_dash(one->private_ip), or_dash(one->public_ip));
+		printf("%-14s %-20s %-12s %-12s %-12s %-16s %s\n", aws_instance_name(one, name), one->id,
+			state_of(one), containers_of(ready, one, up), one->type, or_dash(one->private_ip),
+			or_dash(one->public_ip));
 	}
-	if (ready)
-		ask_front(f, host, ready);
 	if (!ready || !host[0])
 		printf("no orchestrator is running\n");
 	else if (ready->answered)
@@ -73,28 +101,35 @@ static void print_table(const struct aws_deploy *d)
 			ready->draining);
 	else
 		printf("http://%s does not answer: %s\n", host, ready->why);
+	if (ready)
+		print_advice(d, ready);
 	free(ready);
 }
 
-static json_t *instance_json(const struct aws_instance *i)
+/* The containers of a worker of which the front says nothing are null. */
+static json_t *instance_json(const struct aws_instance *i, const struct aws_ready *ready)
 {
-	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "id", i->id, "role",
+	const struct aws_generation *g = ready ? aws_worker_counts(ready, i) : NULL;
+	json_t *containers = g ? json_integer(g->containers) : json_null();
+	json_t *up = g ? json_integer(g->up) : json_null();
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:o, s:o}", "id", i->id, "role",
 		aws_role_name(i->role), "index", (int)i->index, "generation", (int)i->generation, "state",
-		state_of(i), "type", i->type, "private_ip", i->private_ip, "public_ip", i->public_ip);
+		state_of(i), "type", i->type, "private_ip", i->private_ip, "public_ip", i->public_ip,
+		"containers", containers, "up", up);
 }
 
 static bool print_json(const struct aws_deploy *d)
 {
 	const struct aws_found *f = &d->found;
 	struct aws_ready *ready = calloc(1, sizeof *ready);
-	char host[AWS_IP + 2];
+	char host[AWS_IP + 2] = "";
+	if (ready)
+		ask_front(f, host, ready);
 	json_t *instances = json_array();
 	for (size_t i = 0; i < f->n_instances; i++) {
 		if (f->instances[i].state != AWS_TERMINATED)
-			(void)json_array_append_new(instances, instance_json(&f->instances[i]));
+			(void)json_array_append_new(instances, instance_json(&f->instances[i], ready));
 	}
-	if (ready)
-		ask_front(f, host, ready);
 	json_t *root = !ready
 		? NULL
 		: json_pack("{s:s, s:s, s:o, s:{s:s, s:b, s:i, s:i, s:i}}", "fleet", d->cluster, "region",

@@ -5,7 +5,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { SENT_US = 3 * 1000 * 1000 };
 
 /* A name that is longer than any of its kind is none, and is not to be cut. */
 static bool check_names(const struct command *cmd, const struct aws_settings *s)
@@ -56,6 +59,7 @@ struct teller {
 	bool quiet, live; /* live: what is waited for is a line that is written over */
 	bool shown;       /* such a line is there */
 	char last[AWS_WHY];
+	uint64_t sent_us; /* when it was told last how much is uploaded */
 };
 
 static void clear_line(struct teller *t)
@@ -99,9 +103,27 @@ static void listen_again(void *user)
 	interrupt_watch();
 }
 
-static void on_silence(void *user, const char *text)
+static void on_wait(void *user, const char *text)
 {
 	tell(user, AWS_NEWS_NOTE, text);
+}
+
+/* On a terminal all the time, elsewhere a line every few seconds. */
+static void on_sent(void *user, uint64_t sent, uint64_t all)
+{
+	struct teller *t = user;
+	struct timespec now;
+	char text[128];
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	uint64_t now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	if (!t->sent_us)
+		t->sent_us = now_us;
+	if (!t->live && now_us - t->sent_us < SENT_US)
+		return;
+	t->sent_us = now_us;
+	snprintf(text, sizeof text, "uploaded %.1f of %.1f MiB (%u %%)", (double)sent / (1 << 20),
+		(double)all / (1 << 20), (unsigned)(100 * sent / all));
+	tell(t, AWS_NEWS_WAIT, text);
 }
 
 /* For a command that changes what there is: Ctrl-C is watched, and t tells what is done. */
@@ -113,7 +135,8 @@ static bool open_watched(const struct command *cmd, const struct config *config,
 	d->tell = tell;
 	d->user = t;
 	aws->interrupted = interrupted;
-	aws->on_silence = on_silence;
+	aws->on_wait = on_wait;
+	aws->on_sent = on_sent;
 	aws->user = t;
 	interrupt_watch();
 	return true;

@@ -40,10 +40,13 @@ struct aws {
 	struct aws_credentials credentials;
 	void *multi; /* owned; CURLM */
 	struct rand rand;
-	bool (*interrupted)(void *user); /* NULL: never. Once it is true no call is begun … */
-	bool impatient;                  /* … and those under way are given up */
-	void (*on_silence)(void *user, const char *text); /* NULL. Told once in aws_run who does not answer */
-	void *user;                                       /* of both functions */
+	bool (*interrupted)(void *user); /* NULL: never. Once it is true no call is begun, those that send a
+					    file are given up … */
+	bool impatient;                  /* … and so are the others that are under way */
+	void (*on_wait)(void *user, const char *text); /* NULL. Told once in aws_run who does not answer, and
+							  once what is tried again for seconds */
+	void (*on_sent)(void *user, uint64_t sent, uint64_t all); /* NULL. Bytes of the files, now and then */
+	void *user;                                               /* of the functions */
 	unsigned attempts;           /* AWS_ATTEMPTS: of a call that is throttled or not answered */
 	bool answered[AWS_SERVICES]; /* at least once */
 	char why[AWS_WHY];           /* what failed, one line */
@@ -61,8 +64,10 @@ struct aws_call {
 	int file;   /* to be sent in place of the body, borrowed; -1: none */
 	uint64_t file_bytes;
 	char sha256[65];      /* hexadecimal, of the body or the file */
+	bool checksum;        /* S3 wants x-amz-checksum-sha256 of the body, beside the signed hash */
 	char *tagging;        /* owned: the tags of an object, "a=b&c=d"; NULL */
 	char answered_by[64]; /* the answer's outermost element; "": any, or none */
+	char *about;          /* owned: what it does, in words, for whoever waits for it; NULL */
 	const char *settled;  /* static: codes, spaces between, that mean that it is done already; NULL */
 	const char *passing;  /* static: codes that pass by themselves; NULL */
 
@@ -126,6 +131,9 @@ MUST_USE enum aws_verdict aws_judge(struct aws_call *c, const char *problem);
 
 /* One line: what failed, why, and what to do. */
 void aws_explain(const struct aws *a, const struct aws_call *c, char why[AWS_WHY]);
+
+/* One line: what was answered, "iam DeleteRole: DeleteConflict: Cannot delete entity, …". */
+void aws_describe(const struct aws_call *c, char text[AWS_WHY]);
 
 /* True when the code is among those in the list, which may be NULL. */
 bool aws_code_is(const char *code, const char *list);

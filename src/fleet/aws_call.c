@@ -114,6 +114,7 @@ void aws_call_finish(struct aws_call *c)
 	free(c->path);
 	free(c->answer);
 	free(c->tagging);
+	free(c->about);
 	arena_finish(&c->arena);
 	*c = (struct aws_call){ .file = -1 };
 }

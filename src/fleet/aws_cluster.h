@@ -21,6 +21,7 @@
 #define AWS_TAG_STATE      "berth:state"
 #define AWS_TAG_BUCKET     "berth:bucket"
 #define AWS_DRAINING       "draining"
+#define AWS_POLICY         "berth" /* within each role */
 
 enum aws_role { AWS_WORKER, AWS_ORCHESTRATOR, AWS_ROLES };
 
@@ -71,7 +72,9 @@ struct aws_instance {
 	char type[AWS_ID];
 	char reason[160]; /* why it ended, "" */
 	enum aws_state state;
+	int64_t launched_s; /* since the epoch; 0: EC2 does not say */
 	bool draining;
+	bool broken; /* it runs, and none of its containers does: set by aws_find_broken only */
 };
 
 /* What an ingress rule admits. */
@@ -87,12 +90,20 @@ struct aws_group {
 	char vpc[AWS_ID];
 };
 
+struct aws_names {
+	const char **names;
+	size_t n;
+};
+
 /* A role and its instance profile. */
 struct aws_iam {
 	bool role, profile; /* there are such, and they are this cluster's */
 	bool foreign;       /* one of the name is somebody else's */
 	bool attached;      /* the profile has the role */
 	const char *policy; /* of the role, "" without one */
+	/* Filled by aws_look_for_policies: */
+	struct aws_names own_policies;      /* the names of those within the role, `policy` among them */
+	struct aws_names attached_policies; /* the ARNs of managed ones */
 };
 
 struct aws_found {
@@ -124,6 +135,10 @@ MUST_USE int aws_look_for_instances(struct aws *a, const char *cluster, struct a
 
 /* Likewise, of the groups. */
 MUST_USE int aws_look_for_groups(struct aws *a, const char *cluster, struct aws_found *f);
+
+/* Looks what is in and on the roles that were found and are not among `kept` (NULL: nothing is). */
+MUST_USE int aws_look_for_policies(
+	struct aws *a, const char *cluster, const struct aws_found *kept, struct aws_found *f);
 
 /* The instances of an answer to DescribeInstances, or the one of RunInstances' (path "instancesSet/item"). */
 void aws_read_instance(const struct xml *item, struct aws_instance *ret);

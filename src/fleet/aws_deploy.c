@@ -26,6 +26,15 @@ static int look(struct aws_deploy *d)
 	return -1;
 }
 
+/* What is within what goes. */
+static int look_within(struct aws_deploy *d, const struct aws_found *kept)
+{
+	if (aws_look_for_policies(d->aws, d->cluster, kept, &d->found) == 0)
+		return 0;
+	str_copy(d->why, sizeof d->why, str_of(d->aws->why));
+	return -1;
+}
+
 /* ---- up: before anything is changed ---- */
 
 static bool has_front_rule(const struct aws_found *f)
@@ -234,7 +243,7 @@ static int remove_but(struct aws_deploy *d, const struct aws_found *kept, const 
 	for (unsigned round = 0; round < ROUNDS_MAX + SETTLES; round++) {
 		bool first = made && round == 0;
 		struct aws_plan plan;
-		if (first ? look_for(d, made) : look(d))
+		if ((first ? look_for(d, made) : look(d)) || look_within(d, kept))
 			return -1;
 		aws_plan_init(&plan);
 		aws_plan_down(&plan, &d->found, kept);
@@ -248,6 +257,8 @@ static int remove_but(struct aws_deploy *d, const struct aws_found *kept, const 
 		quiet = n ? 0 : quiet + 1;
 		if (quiet > (unsure ? SETTLES : 0))
 			return 0;
+		if (unsure && !n)
+			aws_tell(d, AWS_NEWS_WAIT, "looking whether something comes up yet");
 		if ((unsure || round) && !aws_pause(d->aws, SETTLE_US))
 			return fail_interrupted(d);
 	}
@@ -338,7 +349,7 @@ enum aws_outcome aws_up(struct aws_deploy *d, const struct aws_wanted *w)
 	struct aws_recipe recipe;
 	struct aws_plan plan;
 	enum aws_outcome outcome = AWS_REFUSED;
-	if (look(d) || !fits(d, w))
+	if (look(d) || !fits(d, w) || (!d->no_wait && aws_find_broken(d, w)))
 		return AWS_REFUSED;
 	aws_plan_init(&plan);
 	d->site.wanted = w;
@@ -355,7 +366,7 @@ enum aws_outcome aws_up(struct aws_deploy *d, const struct aws_wanted *w)
 int aws_plan_of_down(struct aws_deploy *d, struct aws_plan *ret_plan)
 {
 	aws_plan_init(ret_plan);
-	if (look(d))
+	if (look(d) || look_within(d, NULL))
 		return -1;
 	aws_plan_down(ret_plan, &d->found, NULL);
 	if (!ret_plan->failed)

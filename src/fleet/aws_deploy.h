@@ -82,6 +82,12 @@ MUST_USE int aws_wait_ready(
 /* The instances that stay: live, not to be terminated by the plan. */
 bool aws_stays(const struct aws_plan *plan, const struct aws_instance *i);
 
+/* ---- aws_broken.c ---- */
+
+/* Asks the front, if it answers, for workers that run for longer than a start may take and of which no
+ * container is up, and marks them `broken`. -1 with d->why when it was interrupted. */
+MUST_USE int aws_find_broken(struct aws_deploy *d, const struct aws_wanted *w);
+
 /* ---- aws_site.c ---- */
 
 /* Chooses the image and the subnet of new instances and groups. */

@@ -168,15 +168,22 @@ static void advise_silence(const struct aws *a, const struct aws_call *c, char a
 		c->attempts, c->attempts == 1 ? "" : "s", url);
 }
 
-void aws_explain(const struct aws *a, const struct aws_call *c, char why[AWS_WHY])
+void aws_describe(const struct aws_call *c, char text[AWS_WHY])
 {
-	const struct advice *known = find_advice(c->code);
-	char message[280], advice[AWS_WHY] = "";
+	char message[280];
 	str_copy(message, sizeof message, str_trim(str_of(c->message)));
 	for (char *p = message; *p; p++) { /* one line, no terminal escapes */
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = ' ';
 	}
+	snprintf(text, AWS_WHY, "%s %s: %s: %s", aws_service_name(c->service), c->what, c->code, message);
+}
+
+void aws_explain(const struct aws *a, const struct aws_call *c, char why[AWS_WHY])
+{
+	const struct advice *known = find_advice(c->code);
+	char what[AWS_WHY], advice[AWS_WHY] = "";
+	aws_describe(c, what);
 	if (known && known->credentials)
 		snprintf(advice, sizeof advice, " (credentials of %s); %s", a->credentials.origin,
 			known->text);
@@ -184,6 +191,5 @@ void aws_explain(const struct aws *a, const struct aws_call *c, char why[AWS_WHY
 		snprintf(advice, sizeof advice, "; %s", known->text);
 	else if (!strcmp(c->code, "NoAnswer"))
 		advise_silence(a, c, advice);
-	snprintf(why, AWS_WHY, "%s %s: %s: %s%s", aws_service_name(c->service), c->what, c->code, message,
-		advice);
+	snprintf(why, AWS_WHY, "%s%s", what, advice);
 }

@@ -15,6 +15,12 @@ const char *aws_generation_name(const char *spec, uint32_t generation, char name
 	return name;
 }
 
+const char *aws_worker_name(uint32_t index, char name[AWS_GENERATION])
+{
+	snprintf(name, AWS_GENERATION, "worker%u", index);
+	return name;
+}
+
 const char *aws_front_host(const char *ip, char host[AWS_IP + 2])
 {
 	snprintf(host, AWS_IP + 2, strchr(ip, ':') ? "[%s]" : "%s", ip);
@@ -27,23 +33,35 @@ static uint32_t member(const json_t *object, const char *key)
 	return n > 0 && n <= INT32_MAX ? (uint32_t)n : 0;
 }
 
-static bool read_answer(const struct curl_text *a, struct aws_ready *ret)
+static size_t read_groups(json_t *object, struct aws_generation *groups, size_t max)
 {
-	json_t *root = json_loadb(a->text, a->len, 0, NULL), *value;
 	const char *name;
-	bool ok = json_is_integer(json_object_get(root, "containers"));
-	ret->containers = member(root, "containers");
-	ret->up = member(root, "up");
-	ret->draining = member(root, "draining");
-	json_object_foreach(json_object_get(root, "generations"), name, value)
+	json_t *value;
+	size_t n = 0;
+	json_object_foreach(object, name, value)
 	{
-		if (ret->n_generations == AWS_GENERATIONS_MAX)
+		if (n == max)
 			break;
-		struct aws_generation *g = &ret->generations[ret->n_generations++];
+		struct aws_generation *g = &groups[n++];
 		str_copy(g->name, sizeof g->name, str_of(name));
 		g->containers = member(value, "containers");
 		g->up = member(value, "up");
 	}
+	return n;
+}
+
+static bool read_answer(const struct curl_text *a, struct aws_ready *ret)
+{
+	json_t *root = json_loadb(a->text, a->len, 0, NULL);
+	json_t *workers = json_object_get(root, "workers");
+	bool ok = json_is_integer(json_object_get(root, "containers"));
+	ret->containers = member(root, "containers");
+	ret->up = member(root, "up");
+	ret->draining = member(root, "draining");
+	ret->n_generations =
+		read_groups(json_object_get(root, "generations"), ret->generations, AWS_GENERATIONS_MAX);
+	ret->tells_workers = json_is_object(workers);
+	ret->n_workers = read_groups(workers, ret->workers, AWS_WORKERS_MAX);
 	json_decref(root);
 	return ok;
 }
@@ -79,6 +97,15 @@ static size_t find(const struct aws_generation *all, size_t n, const char *name)
 	while (i < n && strcmp(all[i].name, name) != 0)
 		i++;
 	return i;
+}
+
+const struct aws_generation *aws_worker_counts(const struct aws_ready *r, const struct aws_instance *i)
+{
+	char name[AWS_GENERATION];
+	if (!r->answered || i->role != AWS_WORKER || !aws_is_live(i))
+		return NULL;
+	size_t at = find(r->workers, r->n_workers, aws_worker_name(i->index, name));
+	return at < r->n_workers ? &r->workers[at] : NULL;
 }
 
 void aws_expect(struct aws_expected *e, const struct aws_instance *i, uint32_t containers)

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { FOUND_MAX = 256 << 20, PAGES_MAX = 100 };
 
@@ -62,6 +63,12 @@ static enum aws_state state_of(const char *name)
 	return AWS_PENDING;
 }
 
+static int64_t time_of(const char *text)
+{
+	struct tm tm = { 0 };
+	return strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) ? (int64_t)timegm(&tm) : 0;
+}
+
 void aws_read_instance(const struct xml *item, struct aws_instance *ret)
 {
 	const struct xml *tags = xml_at(item, "tagSet");
@@ -71,6 +78,7 @@ void aws_read_instance(const struct xml *item, struct aws_instance *ret)
 		.index = number(tag_of(tags, AWS_TAG_INDEX)),
 		.generation = number(tag_of(tags, AWS_TAG_GENERATION)),
 		.state = state_of(xml_text(item, "instanceState/name")),
+		.launched_s = time_of(xml_text(item, "launchTime")),
 		.draining = !strcmp(tag_of(tags, AWS_TAG_STATE), AWS_DRAINING),
 	};
 	copy(ret->id, sizeof ret->id, xml_text(item, "instanceId"));
@@ -454,7 +462,7 @@ static size_t make_second_round(const struct aws *a, const char *cluster, const 
 		aws_iam_name(cluster, a->credentials.region, role, name);
 		aws_call_query(get, AWS_IAM, "GetRolePolicy");
 		aws_call_add(get, "RoleName", "%s", name);
-		aws_call_add(get, "PolicyName", "berth");
+		aws_call_add(get, "PolicyName", AWS_POLICY);
 		get->settled = "NoSuchEntity";
 	}
 	return n;

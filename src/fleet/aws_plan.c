@@ -67,6 +67,11 @@ static void plan_bucket(struct aws_plan *p, const struct aws_found *f, const str
 	}
 }
 
+static void set_policy(struct aws_plan *p, enum aws_step_kind kind, enum aws_role role, const char *policy)
+{
+	add(p, &(struct aws_step){ .kind = kind, .role = role, .policy = policy });
+}
+
 static void plan_iam(struct aws_plan *p, const struct aws_found *f, const struct aws_recipe *r)
 {
 	for (enum aws_role role = 0; role < AWS_ROLES; role++) {
@@ -74,7 +79,7 @@ static void plan_iam(struct aws_plan *p, const struct aws_found *f, const struct
 		if (!iam->role)
 			add_of(p, AWS_MAKE_ROLE, role);
 		if (!iam->role || strcmp(iam->policy, r->policy[role]))
-			add_of(p, AWS_SET_POLICY, role);
+			set_policy(p, AWS_SET_POLICY, role, r->policy[role]);
 		if (!iam->profile)
 			add_of(p, AWS_MAKE_PROFILE, role);
 		if (!iam->attached)
@@ -144,7 +149,7 @@ static void plan_groups(struct aws_plan *p, const struct aws_found *f, const str
 
 static bool is_right(const struct aws_instance *i, const struct aws_recipe *r)
 {
-	return aws_is_live(i) && !i->draining && !strcmp(i->spec, r->spec[i->role]);
+	return aws_is_live(i) && !i->draining && !i->broken && !strcmp(i->spec, r->spec[i->role]);
 }
 
 static bool is_index_taken(const struct aws_found *f, uint32_t index)
@@ -261,6 +266,37 @@ static bool same_rule_id(const struct aws_found *f, const char *id)
 	return false;
 }
 
+static void add_policy(struct aws_plan *p, enum aws_step_kind kind, enum aws_role role, const char *key)
+{
+	add(p, &(struct aws_step){ .kind = kind, .role = role, .key = key });
+}
+
+/* All that is in it and on it, whoever has put it there: a role goes empty, or not at all. */
+static void empty_role(struct aws_plan *p, enum aws_role role, const struct aws_iam *iam)
+{
+	bool listed = false;
+	for (size_t i = 0; i < iam->own_policies.n; i++) {
+		add_policy(p, AWS_REMOVE_POLICY, role, iam->own_policies.names[i]);
+		listed |= !strcmp(iam->own_policies.names[i], AWS_POLICY);
+	}
+	if (*iam->policy && !listed)
+		add_policy(p, AWS_REMOVE_POLICY, role, AWS_POLICY);
+	for (size_t i = 0; i < iam->attached_policies.n; i++)
+		add_policy(p, AWS_DETACH_POLICY, role, iam->attached_policies.names[i]);
+}
+
+/* One that stays may do what it might before. */
+static void unplan_policy(
+	struct aws_plan *p, enum aws_role role, const struct aws_iam *now, const struct aws_iam *then)
+{
+	if (!strcmp(now->policy, then->policy))
+		return;
+	if (*then->policy)
+		set_policy(p, AWS_RESTORE_POLICY, role, then->policy);
+	else
+		add_policy(p, AWS_REMOVE_POLICY, role, AWS_POLICY);
+}
+
 static void unplan_iam(struct aws_plan *p, const struct aws_found *f, const struct aws_found *kept)
 {
 	static const struct aws_iam none;
@@ -270,10 +306,12 @@ static void unplan_iam(struct aws_plan *p, const struct aws_found *f, const stru
 			add_of(p, AWS_DETACH_ROLE, role);
 		if (now->profile && !then->profile)
 			add_of(p, AWS_REMOVE_PROFILE, role);
-		if (now->role && !then->role && *now->policy)
-			add_of(p, AWS_REMOVE_POLICY, role);
-		if (now->role && !then->role)
+		if (now->role && then->role)
+			unplan_policy(p, role, now, then);
+		if (now->role && !then->role) {
+			empty_role(p, role, now);
 			add_of(p, AWS_REMOVE_ROLE, role);
+		}
 	}
 }
 
@@ -324,7 +362,7 @@ bool aws_step_is_seen(const struct aws_step *s, const struct aws_found *f)
 	case AWS_MAKE_GROUP:
 		return f->groups[s->role].id[0];
 	case AWS_SET_POLICY:
-		return *f->iam[s->role].policy;
+		return !strcmp(f->iam[s->role].policy, s->policy);
 	case AWS_MAKE_PROFILE:
 		return f->iam[s->role].profile;
 	case AWS_MAKE_RULE:
@@ -349,122 +387,4 @@ void aws_plan_end_unseen(struct aws_plan *p, const struct aws_found *f, const st
 		if (start && !aws_step_is_seen(s, f))
 			add_instance(p, AWS_TERMINATE, &s->instance);
 	}
-}
-
-/* ---- steps in words ---- */
-
-static const struct words {
-	enum aws_stage stage;
-	const char *verb, *done;
-} words[] = {
-	[AWS_MAKE_BUCKET] = { AWS_STAGE_FIRST, "make", "made" },
-	[AWS_MAKE_ROLE] = { AWS_STAGE_FIRST, "make", "made" },
-	[AWS_MAKE_GROUP] = { AWS_STAGE_FIRST, "make", "made" },
-	[AWS_TAG_THE_BUCKET] = { AWS_STAGE_WITHIN, "tag", "tagged" },
-	[AWS_SET_POLICY] = { AWS_STAGE_WITHIN, "set", "set" },
-	[AWS_MAKE_PROFILE] = { AWS_STAGE_WITHIN, "make", "made" },
-	[AWS_MAKE_RULE] = { AWS_STAGE_WITHIN, "make", "made" },
-	[AWS_UPLOAD] = { AWS_STAGE_READY, "upload", "uploaded" },
-	[AWS_ATTACH_ROLE] = { AWS_STAGE_READY, "add", "added" },
-	[AWS_START_WORKER] = { AWS_STAGE_WORKERS, "start", "started" },
-	[AWS_START_ORCHESTRATOR] = { AWS_STAGE_ORCHESTRATOR, "start", "started" },
-	[AWS_DRAIN] = { AWS_STAGE_DRAIN, "drain", "drained" },
-	[AWS_UNDRAIN] = { AWS_STAGE_DRAIN, "return to work", "returned to work" },
-	[AWS_TERMINATE] = { AWS_STAGE_TERMINATE, "terminate", "terminated" },
-	[AWS_REVOKE_RULE] = { AWS_STAGE_RULES, "remove", "removed" },
-	[AWS_REMOVE_GROUP] = { AWS_STAGE_GROUPS, "remove", "removed" },
-	[AWS_DETACH_ROLE] = { AWS_STAGE_GROUPS, "take out", "took out" },
-	[AWS_REMOVE_PROFILE] = { AWS_STAGE_DETACH, "remove", "removed" },
-	[AWS_REMOVE_OBJECT] = { AWS_STAGE_DETACH, "remove", "removed" },
-	[AWS_REMOVE_BUCKET] = { AWS_STAGE_OBJECTS, "remove", "removed" },
-	[AWS_REMOVE_POLICY] = { AWS_STAGE_OBJECTS, "remove", "removed" },
-	[AWS_REMOVE_ROLE] = { AWS_STAGE_LAST, "remove", "removed" },
-};
-
-enum aws_stage aws_step_stage(const struct aws_step *s)
-{
-	return words[s->kind].stage;
-}
-
-const char *aws_step_verb(const struct aws_step *s)
-{
-	return words[s->kind].verb;
-}
-
-const char *aws_step_done(const struct aws_step *s)
-{
-	return words[s->kind].done;
-}
-
-static const char *rule_text(const struct aws_rule *rule, char text[AWS_STEP_TEXT])
-{
-	bool group = !rule->source[0] || str_starts(str_of(rule->source), STR("sg-"));
-	char ports[32];
-	if (rule->from_port == rule->to_port)
-		snprintf(ports, sizeof ports, "%u", rule->from_port);
-	else
-		snprintf(ports, sizeof ports, "%u-%u", rule->from_port, rule->to_port);
-	snprintf(text, AWS_STEP_TEXT, "rule: %s's port %s from %s", aws_role_name(rule->to), ports,
-		group ? "the orchestrator" : rule->source);
-	return text;
-}
-
-static const char *instance_text(const struct aws_instance *i, char text[AWS_STEP_TEXT])
-{
-	char name[AWS_NAME];
-	aws_instance_name(i, name);
-	if (i->id[0])
-		snprintf(text, AWS_STEP_TEXT, "%s (%s)", name, i->id);
-	else
-		snprintf(text, AWS_STEP_TEXT, "%s (%s)", name, i->type);
-	return text;
-}
-
-const char *aws_step_text(const struct aws_step *s, const struct aws_found *f, char text[AWS_STEP_TEXT])
-{
-	const char *role = aws_role_name(s->role);
-	switch (s->kind) {
-	case AWS_MAKE_BUCKET:
-	case AWS_TAG_THE_BUCKET:
-	case AWS_REMOVE_BUCKET:
-		snprintf(text, AWS_STEP_TEXT, "bucket %s", f->bucket);
-		break;
-	case AWS_MAKE_ROLE:
-	case AWS_REMOVE_ROLE:
-		snprintf(text, AWS_STEP_TEXT, "role of the %s", role);
-		break;
-	case AWS_SET_POLICY:
-	case AWS_REMOVE_POLICY:
-		snprintf(text, AWS_STEP_TEXT, "policy of the %s's role", role);
-		break;
-	case AWS_MAKE_PROFILE:
-	case AWS_REMOVE_PROFILE:
-		snprintf(text, AWS_STEP_TEXT, "instance profile of the %s", role);
-		break;
-	case AWS_ATTACH_ROLE:
-	case AWS_DETACH_ROLE:
-		snprintf(text, AWS_STEP_TEXT, "role in the %s's instance profile", role);
-		break;
-	case AWS_MAKE_GROUP:
-	case AWS_REMOVE_GROUP:
-		snprintf(text, AWS_STEP_TEXT, "security group of the %s", role);
-		break;
-	case AWS_MAKE_RULE:
-	case AWS_REVOKE_RULE:
-		return rule_text(&s->rule, text);
-	case AWS_UPLOAD:
-		snprintf(text, AWS_STEP_TEXT, "%s (%.1f MiB) to s3://%s/%s", aws_object_name(s->object->kind),
-			(double)s->object->bytes / (1 << 20), f->bucket, s->object->key);
-		break;
-	case AWS_REMOVE_OBJECT:
-		snprintf(text, AWS_STEP_TEXT, "s3://%s/%s", f->bucket, s->key);
-		break;
-	case AWS_START_WORKER:
-	case AWS_START_ORCHESTRATOR:
-	case AWS_DRAIN:
-	case AWS_UNDRAIN:
-	case AWS_TERMINATE:
-		return instance_text(&s->instance, text);
-	}
-	return text;
 }

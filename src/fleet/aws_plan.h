@@ -23,6 +23,7 @@ enum aws_step_kind {
 	/* taking out */
 	AWS_DRAIN,
 	AWS_UNDRAIN,
+	AWS_RESTORE_POLICY,
 	/* removing */
 	AWS_TERMINATE,
 	AWS_REVOKE_RULE,
@@ -32,6 +33,7 @@ enum aws_step_kind {
 	AWS_REMOVE_OBJECT,
 	AWS_REMOVE_BUCKET,
 	AWS_REMOVE_POLICY,
+	AWS_DETACH_POLICY,
 	AWS_REMOVE_ROLE,
 };
 
@@ -57,7 +59,8 @@ struct aws_step {
 	struct aws_instance instance; /* to be started (index, generation, spec), or that is */
 	struct aws_rule rule;
 	const struct aws_object *object; /* to be uploaded; borrowed from the wanted */
-	const char *key;                 /* of an object to be removed; borrowed from the found */
+	const char *key;    /* of an object to be removed; a policy's name or ARN; borrowed from the found */
+	const char *policy; /* to be set; borrowed from the recipe, or from what was found before */
 	bool done;
 	bool made;   /* … and its answer said so: it was not there already */
 	bool unsure; /* it failed, but may have taken effect */
@@ -98,6 +101,8 @@ void aws_plan_end_unseen(struct aws_plan *p, const struct aws_found *f, const st
 
 /* False of a step that has made something that was not found. */
 bool aws_step_is_seen(const struct aws_step *s, const struct aws_found *f);
+
+/* ---- aws_words.c ---- */
 
 enum aws_stage aws_step_stage(const struct aws_step *s);
 

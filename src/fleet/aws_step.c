@@ -85,9 +85,10 @@ static bool call_iam_step(struct aws_call *c, const struct aws_site *site, const
 		tag_iam(c, site, s);
 		return true;
 	case AWS_SET_POLICY:
+	case AWS_RESTORE_POLICY:
 		call_iam(c, site, s, "PutRolePolicy", NULL);
-		aws_call_add(c, "PolicyName", "berth");
-		aws_call_add(c, "PolicyDocument", "%s", site->recipe->policy[s->role]);
+		aws_call_add(c, "PolicyName", AWS_POLICY);
+		aws_call_add(c, "PolicyDocument", "%s", s->policy);
 		c->passing = "NoSuchEntity"; /* the role was made a moment ago */
 		return true;
 	case AWS_MAKE_PROFILE:
@@ -107,7 +108,11 @@ static bool call_iam_step(struct aws_call *c, const struct aws_site *site, const
 		return true;
 	case AWS_REMOVE_POLICY:
 		call_iam(c, site, s, "DeleteRolePolicy", "NoSuchEntity");
-		aws_call_add(c, "PolicyName", "berth");
+		aws_call_add(c, "PolicyName", "%s", s->key);
+		return true;
+	case AWS_DETACH_POLICY:
+		call_iam(c, site, s, "DetachRolePolicy", "NoSuchEntity");
+		aws_call_add(c, "PolicyArn", "%s", s->key);
 		return true;
 	case AWS_REMOVE_ROLE:
 		call_iam(c, site, s, "DeleteRole", "NoSuchEntity");
@@ -155,6 +160,7 @@ static void call_tag_bucket(struct aws_call *c, const struct aws_site *site, con
 		"<Tag><Key>" AWS_TAG_CLUSTER "</Key><Value>%s</Value></Tag></TagSet></Tagging>",
 		site->cluster);
 	aws_call_s3(c, "PutBucketTagging", "PUT", path, body);
+	c->checksum = true;
 	c->passing = "NoSuchBucket";
 }
 

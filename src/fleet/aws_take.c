@@ -34,6 +34,17 @@ static void batch_finish(struct batch *b)
 	free(b->all);
 }
 
+static bool make_call(struct aws_deploy *d, const struct aws_step *s, struct aws_call *c)
+{
+	char text[AWS_STEP_TEXT];
+	if (!aws_step_call(&d->site, s, c))
+		return false;
+	aws_step_text(s, &d->found, text);
+	if (asprintf(&c->about, "%s %s", aws_step_verb(s), text) < 0)
+		c->about = NULL;
+	return true;
+}
+
 static bool batch_make(struct batch *b, struct aws_deploy *d, struct aws_plan *plan, enum aws_stage stage)
 {
 	*b = (struct batch){ .steps = calloc(plan->n + 1, sizeof(void *)),
@@ -48,7 +59,7 @@ static bool batch_make(struct batch *b, struct aws_deploy *d, struct aws_plan *p
 		b->steps[b->n] = s;
 		b->all[b->n] = &b->calls[b->n];
 		b->n++;
-		if (!aws_step_call(&d->site, s, &b->calls[b->n - 1]))
+		if (!make_call(d, s, &b->calls[b->n - 1]))
 			return false;
 	}
 	return true;

@@ -7,6 +7,7 @@
 #define S 1000000ull
 
 enum { LOOK_S = 2, RUNNING_MAX_S = 600, TERMINATED_MAX_S = 900 };
+enum { LATE_TEXT = 280, LATE_ONE = 88 }; /* of those that are not up; the longest of one, and the end */
 
 static uint64_t clock_us(void)
 {
@@ -179,10 +180,34 @@ static void tell_readiness(struct aws_deploy *d, const struct aws_ready *r, cons
 		aws_tell(d, AWS_NEWS_WAIT, "%u of %u containers are up", aws_count_up(r, e), e->containers);
 }
 
-static int fail_late(struct aws_deploy *d, const struct aws_wanted *w, const struct aws_ready *r,
-	const struct aws_expected *e)
+/* "worker 3 (i-…) has 0 of 2, …": those that stay and are not up, as far as they fit. */
+static const char *name_late(const struct aws_deploy *d, const struct aws_wanted *w,
+	const struct aws_plan *plan, const struct aws_ready *r, char text[LATE_TEXT])
+{
+	char name[AWS_NAME];
+	size_t at = 0;
+	text[0] = '\0';
+	for (size_t i = 0; i < d->found.n_instances && r->tells_workers; i++) {
+		const struct aws_instance *one = &d->found.instances[i];
+		const struct aws_generation *g = aws_worker_counts(r, one);
+		uint32_t up = g ? g->up : 0;
+		if (one->role != AWS_WORKER || !aws_stays(plan, one) || up >= w->containers)
+			continue;
+		if (at + LATE_ONE > LATE_TEXT) {
+			snprintf(text + at, LATE_TEXT - at, ", …");
+			break;
+		}
+		at += (size_t)snprintf(text + at, LATE_TEXT - at, "%s%.20s (%.24s) has %u of %u",
+			at ? ", " : ": ", aws_instance_name(one, name), one->id, up, w->containers);
+	}
+	return text;
+}
+
+static int fail_late(struct aws_deploy *d, const struct aws_wanted *w, const struct aws_plan *plan,
+	const struct aws_ready *r, const struct aws_expected *e)
 {
 	unsigned long long seconds = w->ready_us / S;
+	char late[LATE_TEXT];
 	if (!r->answered)
 		snprintf(d->why, sizeof d->why,
 			"the front at http://%s has not answered within %llu s (%.100s): may this "
@@ -191,10 +216,10 @@ static int fail_late(struct aws_deploy *d, const struct aws_wanted *w, const str
 			d->front, seconds, r->why);
 	else
 		snprintf(d->why, sizeof d->why,
-			"%u of %u containers are up after %llu s (%u in all, %u drain): berth status "
-			"tells "
-			"which; --ready-timeout waits longer",
-			aws_count_up(r, e), e->containers, seconds, r->containers, r->draining);
+			"%u of %u containers are up after %llu s (%u in all, %u drain)%s; berth status tells "
+			"more, --ready-timeout waits longer",
+			aws_count_up(r, e), e->containers, seconds, r->containers, r->draining,
+			name_late(d, w, plan, r, late));
 	return -1;
 }
 
@@ -216,7 +241,7 @@ int aws_wait_ready(
 		}
 		tell_readiness(d, r, e);
 		if (clock_us() > end) {
-			result = fail_late(d, w, r, e);
+			result = fail_late(d, w, plan, r, e);
 			break;
 		}
 		if (!aws_pause(d->aws, S / 2)) {

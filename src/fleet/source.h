@@ -6,8 +6,8 @@
  *
  * GET /berth/readyz counts what has come of it: {"ready": …, "containers": all, "up": …, "down": …,
  * "draining": …, "sources": {"all": …, "unheard": …, "unreachable": …}, "generations": {"GENERATION":
- * {"containers": …, "up": …}, …}}. A fleet of N containers of one generation is there when containers, up and
- * generations[it].up are N and draining is 0.
+ * {"containers": …, "up": …}, …}, "workers": likewise}. A fleet of N containers of one generation is there
+ * when containers, up and generations[it].up are N and draining is 0.
  *
  * Never:  blocks the loop (what blocks has a thread, source_thread.h); calls back from inside source_create
  * or source_destroy; calls back after source_destroy, which does not wait for anything.

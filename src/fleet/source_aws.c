@@ -95,7 +95,7 @@ static void add_worker(struct asking *a, uint32_t index, const char *generation,
 	uint32_t each = a->options.to_port - a->options.from_port + 1;
 	for (uint32_t k = 0; k < each && a->n <= a->containers_max; k++) {
 		struct source_container *c = &a->list[a->n];
-		char host[AWS_IP + 2], address[AWS_IP + 16];
+		char host[AWS_IP + 2], address[AWS_IP + 16], worker[AWS_GENERATION];
 		snprintf(
 			address, sizeof address, "%s:%u", aws_front_host(ip, host), a->options.from_port + k);
 		*c = (struct source_container){ 0 };
@@ -104,7 +104,7 @@ static void add_worker(struct asking *a, uint32_t index, const char *generation,
 		if (index) {
 			snprintf(c->name, sizeof c->name, "container%llu",
 				(unsigned long long)(index - 1) * each + k + 1);
-			snprintf(c->worker, sizeof c->worker, "worker%u", index);
+			str_copy(c->worker, sizeof c->worker, str_of(aws_worker_name(index, worker)));
 		}
 		str_copy(c->generation, sizeof c->generation, str_of(generation));
 		a->n++;

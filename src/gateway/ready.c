@@ -10,9 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GENERATIONS_MAX = 16 }; /* that are shown, those that come first */
+enum { GENERATIONS_MAX = 16, WORKERS_MAX = 256 }; /* that are shown, those that come first */
 
-struct generation {
+/* The containers that have something in common. */
+struct group {
 	const char *name; /* borrowed from a backend */
 	uint32_t containers, up;
 };
@@ -20,21 +21,24 @@ struct generation {
 struct counts {
 	uint32_t containers, up, draining, running, waiting;
 	uint32_t sources[DISCOVERY_STATES], all_sources;
-	struct generation generations[GENERATIONS_MAX];
-	uint32_t n_generations;
+	struct group generations[GENERATIONS_MAX], workers[WORKERS_MAX];
+	uint32_t n_generations, n_workers;
 };
 
-static void count_generation(struct counts *c, const char *name, bool up)
+/* The group that came last is looked at first: a worker's containers stand side by side. */
+static void count_in(struct group *groups, uint32_t *n, uint32_t max, const char *name, bool up)
 {
-	uint32_t i = 0;
-	while (i < c->n_generations && strcmp(c->generations[i].name, name) != 0)
-		i++;
-	if (i == GENERATIONS_MAX)
+	uint32_t i = *n;
+	while (i > 0 && strcmp(groups[i - 1].name, name) != 0)
+		i--;
+	if (!*name || (i == 0 && *n == max))
 		return;
-	if (i == c->n_generations)
-		c->generations[c->n_generations++] = (struct generation){ .name = name };
-	c->generations[i].containers++;
-	c->generations[i].up += up;
+	if (i == 0) {
+		groups[*n] = (struct group){ .name = name };
+		i = ++*n;
+	}
+	groups[i - 1].containers++;
+	groups[i - 1].up += up;
 }
 
 static void count_route(struct counts *c, const struct route *route)
@@ -47,8 +51,8 @@ static void count_route(struct counts *c, const struct route *route)
 		c->up += up;
 		c->draining += container->draining || b->leaving;
 		c->running += container_in_flight(container);
-		if (b->generation[0])
-			count_generation(c, b->generation, up);
+		count_in(c->generations, &c->n_generations, GENERATIONS_MAX, b->generation, up);
+		count_in(c->workers, &c->n_workers, WORKERS_MAX, b->settings.worker, up);
 	}
 	c->waiting += order_len(&route->pool.queue);
 	for (size_t i = 0; i < route->n_discoveries; i++) {
@@ -72,6 +76,20 @@ static void key_u64(struct json *j, const char *key, uint64_t v)
 	json_u64(j, v);
 }
 
+static void write_groups(struct json *j, const char *key, const struct group *groups, uint32_t n)
+{
+	json_key(j, key);
+	json_open(j, '{');
+	for (uint32_t i = 0; i < n; i++) {
+		json_key(j, groups[i].name);
+		json_open(j, '{');
+		key_u64(j, "containers", groups[i].containers);
+		key_u64(j, "up", groups[i].up);
+		json_close(j, '}');
+	}
+	json_close(j, '}');
+}
+
 static void write_counts(struct json *j, const struct counts *c, bool ready)
 {
 	json_open(j, '{');
@@ -87,16 +105,8 @@ static void write_counts(struct json *j, const struct counts *c, bool ready)
 	for (int s = 0; s < DISCOVERY_STATES; s++)
 		key_u64(j, discovery_state_name((enum discovery_state)s), c->sources[s]);
 	json_close(j, '}');
-	json_key(j, "generations");
-	json_open(j, '{');
-	for (uint32_t i = 0; i < c->n_generations; i++) {
-		json_key(j, c->generations[i].name);
-		json_open(j, '{');
-		key_u64(j, "containers", c->generations[i].containers);
-		key_u64(j, "up", c->generations[i].up);
-		json_close(j, '}');
-	}
-	json_close(j, '}');
+	write_groups(j, "generations", c->generations, c->n_generations);
+	write_groups(j, "workers", c->workers, c->n_workers);
 	json_close(j, '}');
 	json_bytes(j, STR("\n"));
 }

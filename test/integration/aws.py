@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import hashlib
 import http.client
 import http.server
 import json
@@ -162,6 +163,25 @@ def error(service, code, message, status):
                     "<RequestId>x</RequestId></ErrorResponse>").encode()
 
 
+# What S3 takes with a checksum only.
+NEED_CHECKSUM = {"PutBucketTagging", "DeleteObjects"}
+
+
+def wrong_checksum(headers, body):
+    """What S3 says of a body that came without a signed checksum, or with that of another: a code and a message."""
+    given = {"Content-MD5": headers.get("Content-MD5"), "x-amz-checksum-sha256": headers.get("x-amz-checksum-sha256")}
+    signed = re.search(r"SignedHeaders=([^,]*)", headers.get("Authorization", ""))
+    if not any(given.values()):
+        return "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+    for name, value in given.items():
+        digest = hashlib.md5 if name == "Content-MD5" else hashlib.sha256
+        if value and base64.b64encode(digest(body).digest()).decode() != value:
+            return "BadDigest", f"The {name} you specified did not match what we received."
+        if value and (not signed or name.lower() not in signed[1].split(";")):
+            return "AccessDenied", f"There were headers present in the request which were not signed: {name}"
+    return None
+
+
 class Call:
     """One call that has come by. number: counted from 1 among those of its name. form: its arguments, of S3 the query."""
 
@@ -179,12 +199,13 @@ class Call:
 class Proxy:
     """Passes calls on to moto. on_call(call, forward) decides what a call is answered with: it returns (status, body), or
     None for no answer at all; forward() makes the call. RunInstances with a token that is known is answered as before,
-    and what S3 is sent has to say its length."""
+    what S3 is sent has to say its length, and some of it its checksum. on_head(handler) may hold a body back."""
 
     def __init__(self, cloud, namespace=None):
         self.cloud = cloud
         self.calls = []
         self.on_call = lambda call, forward: forward()
+        self.on_head = lambda handler: None
         self._counts = collections.Counter()
         self._answered = collections.Counter()
         self._tokens = {}
@@ -256,10 +277,19 @@ class Proxy:
 
     def _handle(self, handler):
         length = handler.headers.get("Content-Length")
-        body = handler.rfile.read(int(length or 0))
+        self.on_head(handler)
+        try:
+            body = handler.rfile.read(int(length or 0))
+        except ConnectionError:
+            body = b""
+        if len(body) < int(length or 0):  # whoever sent it has gone
+            handler.close_connection = True
+            return
         call = self._note(handler, body)
         if handler.command == "PUT" and length is None:
             answer = error(call.service, "MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
+        elif call.name in NEED_CHECKSUM and (wrong := wrong_checksum(handler.headers, body)):
+            answer = error(call.service, *wrong, 400)
         else:
             answer = self.on_call(call, lambda: self._forward(handler, body, call))
         if answer is None:

@@ -33,7 +33,7 @@ def test_healthz_and_readyz(gateway, scripted):
     assert (ask(berth, "GET", "/healthz").status, ask(berth, "GET", "/healthz").body) == (200, b"ok\n")
     answer = ask(berth, "GET", "/readyz")
     assert answer.status == 200
-    counts = {"containers": 1, "draining": 0, "generations": {},
+    counts = {"containers": 1, "draining": 0, "generations": {}, "workers": {},
               "sources": {"all": 0, "unheard": 0, "heard": 0, "unreachable": 0}}
     assert json.loads(answer.body) == {"ready": True, "up": 1, "down": 0, **counts}
     container.die()

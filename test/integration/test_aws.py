@@ -381,6 +381,29 @@ def test_ctrl_c_undoes_what_the_run_has_made(proxy, operator):
     assert not one.cluster.leftovers()
 
 
+def test_ctrl_c_gives_an_upload_up(proxy, operator):
+    """S3 takes a bit of an image and no more: how much is uploaded is told, and an interruption ends it at once. What was on
+    its way is looked for and, like all else, is gone."""
+    held, go = threading.Event(), threading.Event()
+
+    def on_head(handler):
+        if handler.command == "PUT" and int(handler.headers["Content-Length"]) > 16 << 20:
+            held.set()
+            go.wait(60)
+    proxy.on_head = on_head
+    one = operator("stuck", image=None)
+    process = one.start_up("--workers", 1)
+    told = next((line for line in process.stdout if "MiB (" in line), None)
+    percent = re.fullmatch(r"berth: uploaded \d+\.\d of \d+\.\d MiB \((\d+) %\)\n", told)
+    assert held.is_set() and 0 < int(percent[1]) < 100, told
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert not go.is_set() and process.returncode == 1
+    assert "s3 PutObject: Interrupted: the upload was given up" in one_line(err) and "removed again" in err, out + err
+    go.set()
+    assert not one.cluster.leftovers()
+
+
 def test_ctrl_c_leaves_what_was_there_before(cloud, proxy, operator):
     one = operator("resized")
     assert one.up("--workers", 1).returncode == 0

@@ -8,6 +8,7 @@ each kind; with BERTH_TESTS=alone, each kind has a life of its own.
 import collections
 import concurrent.futures
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -422,6 +423,91 @@ def test_answers_come_in_pages(life):
     assert one.up().returncode == 0 and not one.proxy.changes, one.proxy.changes
     assert asked == {(name, page): 1 for name in ("DescribeInstances", "ListObjectsV2") for page in (None, "+/1=&", "+/2=&")}
     assert one.down().returncode == 0 and not one.operator.cluster.leftovers()
+
+
+def test_undoing_restores_what_roles_might_do(life):
+    """Another image changes what workers may read; then a machine is refused, and IAM shows the policy of before for a while."""
+    before, put, stale = {}, [], []
+
+    def on_call(call, forward):
+        role = call.form.get("RoleName")
+        if call.name == "RunInstances":
+            return aws.error("ec2", "VcpuLimitExceeded", "no more", 400)
+        if call.name == "PutRolePolicy":
+            put.append(role)
+        if call.name != "GetRolePolicy":
+            return forward()
+        answer = before.setdefault(role, forward())
+        if put != [role] or stale:
+            return forward()
+        stale.append(role)
+        return answer
+
+    def policies():
+        return {role: cluster.cloud.call("iam", "get_role_policy", RoleName=role, PolicyName="berth")["PolicyDocument"]
+                for role in cluster.roles()}
+    one = life("policy", lambda call, forward: forward())
+    cluster = one.operator.cluster
+    assert one.up().returncode == 0
+    there = policies()
+    one.proxy.on_call = on_call
+    up = one.up("--image", f"123456789012.dkr.ecr.{aws.REGION}.amazonaws.com/theirs:1")
+    assert up.returncode == 1 and "set policy of the worker's role\n" in up.stdout, up.stderr
+    assert "restored policy of the worker's role\n" in up.stdout and policies() == there, up.stdout
+    assert len(put) == 2 and stale
+    one.proxy.on_call = lambda call, forward: forward()
+    assert one.down().returncode == 0 and not cluster.leftovers()
+
+
+def pages_of(body, list_of):
+    """An answer of IAM with a list, as one answer a member."""
+    head, members, tail = re.fullmatch(rb"(.*<%s>)(.*)(</%s>.*)" % (list_of, list_of), body, re.DOTALL).groups()
+    each = re.findall(rb"<member>.*?</member>", members, re.DOTALL) or [b""]
+    tail = re.sub(rb"<IsTruncated>.*?</IsTruncated>", b"", tail)
+    more = b"<IsTruncated>true</IsTruncated><Marker>+/%d=&amp;</Marker>"
+    return [head + one + tail.replace(b"</%s>" % list_of, b"</%s>" % list_of +
+                                      (more % (i + 1) if i + 1 < len(each) else b"<IsTruncated>false</IsTruncated>"))
+            for i, one in enumerate(each)]
+
+
+POLICY_LISTS = {"ListRolePolicies": b"PolicyNames", "ListAttachedRolePolicies": b"AttachedPolicies"}
+
+
+def test_policies_of_others_go_with_the_roles(life):
+    """Somebody attaches managed policies to the roles and puts others into them; IAM lists one at a time, and does not see for
+    some seconds that they are gone, which is told once."""
+    refused, markers, whole = [], collections.Counter(), {}
+
+    def on_call(call, forward):
+        if call.name == "DeleteRole" and (not refused or time.monotonic() < refused[0] + 3.5):
+            refused.append(time.monotonic())
+            return aws.error("iam", "DeleteConflict", "Cannot delete entity, must detach all policies first.", 409)
+        if call.name not in POLICY_LISTS:
+            return forward()
+        of = (call.name, call.form["RoleName"])
+        marker = call.form.get("Marker")
+        if marker is None:
+            whole[of] = pages_of(forward()[1], POLICY_LISTS[call.name])
+        markers[call.name] += marker is not None
+        return 200, whole[of][int(re.fullmatch(r"\+/(\d)=&", marker)[1]) if marker else 0]
+    one = life("policies", on_call)
+    assert one.up().returncode == 0 and not markers, "lists are asked for on the way down only"
+    cluster = one.operator.cluster
+    managed = [cluster.cloud.call("iam", "create_policy", PolicyName=name, PolicyDocument=json.dumps(aws.EVERYTHING))["Policy"]["Arn"]
+               for name in ("QuickSetup", "Agent")]
+    for role in cluster.roles():
+        for arn in managed:
+            cluster.cloud.call("iam", "attach_role_policy", RoleName=role, PolicyArn=arn)
+        for name in ("theirs", "theirs too"):
+            cluster.cloud.call("iam", "put_role_policy", RoleName=role, PolicyName=name, PolicyDocument=json.dumps(aws.EVERYTHING))
+    down = one.down()
+    assert down.returncode == 0 and not cluster.leftovers(), down.stderr
+    assert all(times >= 4 for times in markers.values()) and len(markers) == 2, markers
+    assert f"detached policy {managed[0]} of the worker's role\n" in down.stdout
+    assert "removed policy theirs too of the orchestrator's role\n" in down.stdout
+    waits = re.findall(r"^berth: trying again to remove role of the \w+: iam DeleteRole: DeleteConflict: Cannot delete entity, "
+                       r"must detach all policies first\.$", down.stdout, re.MULTILINE)
+    assert len(waits) == down.stdout.count("trying again") == 1, down.stdout
 
 
 def test_a_token_of_an_instance_that_has_ended(life):

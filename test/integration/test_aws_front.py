@@ -2,6 +2,7 @@
 addresses that moto gives, the orchestrator runs with the configuration out of its start-up script, and finds the workers by
 their tags."""
 
+import json
 import os
 import re
 import shutil
@@ -127,6 +128,7 @@ def test_up_waits_for_the_front(machines, namespace):
     assert sorted(g["containers"] for g in counts["generations"].values()) == [2, 2]
 
     check_that_draining_lets_requests_finish(machines, host)
+    check_that_a_worker_that_serves_nothing_is_replaced(machines, host)
     down = subprocess.run(namespace.command(BUILD / "berth", "down", *operator.common), env={**os.environ, **operator.environment},
                           capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert down.returncode == 0 and not cluster.leftovers(), down.stderr
@@ -156,6 +158,50 @@ def check_that_draining_lets_requests_finish(machines, host):
         client.join()
     assert answers == [200] * 4
     assert "TerminateInstances" in events and len(operator.cluster.workers()) == 1
+
+
+def check_that_a_worker_that_serves_nothing_is_replaced(machines, host):
+    """Its containers are gone, and EC2 says that it runs: status and up's error tell which it is. Once it has run for longer
+    than a start may take, up replaces it, and ends it when its successor is up."""
+    operator, namespace, cluster = machines.operator, machines.namespace, machines.operator.cluster
+    operator.proxy.on_call = lambda call, forward: forward()
+    (broken,) = cluster.workers()
+    who, number = broken["InstanceId"], aws.tags(broken)["berth:index"]
+    for program in machines.processes.pop(who):
+        program.process.kill()
+        program.wait()
+    wait_until(lambda: machines.namespace.counts(host)["up"] == 0, "its containers are down")
+
+    def status(*more):
+        return subprocess.run(namespace.command(BUILD / "berth", "status", *operator.common, *more), capture_output=True,
+                              env={**os.environ, **operator.environment}, text=True, check=True).stdout
+    (told,) = [i for i in json.loads(status("--json"))["instances"] if i["role"] == "worker"]
+    assert (told["id"], told["containers"], told["up"]) == (who, 2, 0)
+    text = status()
+    assert re.search(rf"^worker {number} +{who} +running +0 of 2 up +t3", text, re.MULTILINE), text
+    assert re.search(rf"^worker {number} \({who}\) has no container that is up .*berth up replaces it", text, re.MULTILINE), text
+
+    def launched(year):
+        def on_call(call, forward):
+            code, body = forward()
+            return code, re.sub(rb"<launchTime>[^<]*<", b"<launchTime>%d-01-01T00:00:00.000Z<" % year, body)
+        return on_call
+    operator.proxy.forget()
+    operator.proxy.on_call = launched(2100)  # it is young
+    process = operator.start_up("--workers", 1, "--ready-timeout", "1s", namespace=namespace)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and not operator.proxy.changes
+    assert re.search(rf"^berth up: 0 of 2 containers are up after 1 s .*: worker {number} \({who}\) has 0 of 2; berth status", err), err
+
+    operator.proxy.on_call = launched(2020)
+    process = operator.start_up("--workers", 1, namespace=namespace)
+    wait_until(lambda: operator.proxy.times("RunInstances") == 1, "the successor", 60)
+    (new,) = [i for i in wait_until(lambda: len(cluster.workers()) == 2 and cluster.workers(), "both", 60)
+              if i["InstanceId"] != who]
+    assert not operator.proxy.times("TerminateInstances")
+    machines.start_worker(new)
+    assert f"worker {number} ({who}) runs, and none of its containers is up: it is replaced\n" in finish(process)
+    assert [i["InstanceId"] for i in cluster.workers()] == [new["InstanceId"]]
 
 
 def test_a_front_that_does_not_answer_is_given_up(machines, namespace):

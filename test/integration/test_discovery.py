@@ -85,7 +85,8 @@ def test_what_a_line_may_say(gateway, scripted, container_file):
     assert berth.get("/berth/readyz").json == {
         "ready": True, "containers": 3, "up": 3, "down": 0, "draining": 1,
         "sources": {"all": 1, "unheard": 0, "heard": 1, "unreachable": 0},
-        "generations": {"v2": {"containers": 2, "up": 2}, "v1": {"containers": 1, "up": 1}}}
+        "generations": {"v2": {"containers": 2, "up": 2}, "v1": {"containers": 1, "up": 1}},
+        "workers": {"worker1": {"containers": 1, "up": 1}}}
     for _ in range(6):
         berth.post("/run_model", b"x")
     assert not two.requests and one.requests and three.requests

@@ -302,6 +302,29 @@ static void test_plan_heals_and_replaces(void **state)
 	aws_found_finish(&g.found);
 }
 
+static void test_plan_replaces_what_is_broken(void **state)
+{
+	struct rig g;
+	rig_init(&g);
+	rig_add(&g, AWS_ORCHESTRATOR, 0, "front", AWS_RUNNING);
+	rig_add(&g, AWS_WORKER, 1, "worker", AWS_RUNNING);
+	rig_add(&g, AWS_WORKER, 2, "worker", AWS_RUNNING);
+	g.instances[1].broken = true;
+	aws_plan_up(&g.plan, &g.found, &g.wanted, &g.recipe);
+	assert_int_equal(count(&g, AWS_START_WORKER), 1);
+	assert_int_equal(count(&g, AWS_DRAIN), 1);
+	assert_int_equal(count(&g, AWS_TERMINATE), 1);
+	for (size_t i = 0; i < g.plan.n; i++) {
+		const struct aws_step *s = &g.plan.steps[i];
+		if (s->kind == AWS_START_WORKER)
+			assert_int_equal(s->instance.index, 3); /* 1 still lives */
+		if (s->kind == AWS_TERMINATE || s->kind == AWS_DRAIN)
+			assert_int_equal(s->instance.index, 1);
+	}
+	aws_plan_finish(&g.plan);
+	aws_found_finish(&g.found);
+}
+
 static void test_plan_ends_the_surplus(void **state)
 {
 	struct rig g;
@@ -338,6 +361,27 @@ static void test_plan_of_undoing_spares_what_was_there(void **state)
 	assert_int_equal(count(&g, AWS_UNDRAIN), 1);
 	assert_int_equal(count(&g, AWS_TERMINATE), 1);
 	assert_int_equal(count(&g, AWS_REMOVE_ROLE), 1);
+	aws_plan_finish(&g.plan);
+	aws_found_finish(&g.found);
+	aws_found_finish(&before.found);
+}
+
+static void test_plan_of_undoing_restores_policies(void **state)
+{
+	struct rig g, before;
+	rig_init(&g);
+	rig_init(&before);
+	g.found.iam[AWS_WORKER] = g.found.iam[AWS_ORCHESTRATOR] =
+		(struct aws_iam){ .role = true, .policy = "{}" };
+	before.found.iam[AWS_WORKER] = (struct aws_iam){ .role = true, .policy = "{\"old\":1}" };
+	before.found.iam[AWS_ORCHESTRATOR] = (struct aws_iam){ .role = true, .policy = "" };
+	aws_plan_down(&g.plan, &g.found, &before.found);
+	assert_int_equal(g.plan.n, 2);
+	assert_int_equal(g.plan.steps[0].kind, AWS_RESTORE_POLICY);
+	assert_int_equal(g.plan.steps[0].role, AWS_WORKER);
+	assert_string_equal(g.plan.steps[0].policy, "{\"old\":1}");
+	assert_int_equal(g.plan.steps[1].kind, AWS_REMOVE_POLICY);
+	assert_int_equal(g.plan.steps[1].role, AWS_ORCHESTRATOR);
 	aws_plan_finish(&g.plan);
 	aws_found_finish(&g.found);
 	aws_found_finish(&before.found);
@@ -451,8 +495,10 @@ int main(void)
 		cmocka_unit_test(test_completeness),
 		cmocka_unit_test(test_plan_of_a_new_fleet),
 		cmocka_unit_test(test_plan_heals_and_replaces),
+		cmocka_unit_test(test_plan_replaces_what_is_broken),
 		cmocka_unit_test(test_plan_ends_the_surplus),
 		cmocka_unit_test(test_plan_of_undoing_spares_what_was_there),
+		cmocka_unit_test(test_plan_of_undoing_restores_policies),
 		cmocka_unit_test(test_plan_of_undoing_ends_what_is_not_seen),
 		cmocka_unit_test(test_no_such_group),
 		cmocka_unit_test(test_another_script_has_another_token),
