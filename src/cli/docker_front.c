@@ -1,8 +1,8 @@
-/* The orchestrator of a fleet on Docker, as a container: what it is told, and until when it is waited for.
+/* The orchestrator of a fleet on Docker, as a container: how it is made, and what it is told.
  *
  * It is told its containers by a file in its volume, which it watches: so it needs neither the engine's
  * socket, which is as good as root on the host, nor an admin listener that others can reach. What has come of
- * it, its front says (GET /berth/readyz), by the generation that each line of the file carries.
+ * it, its front says (docker_wait.c), by the generation that each line of the file carries.
  */
 #include "cli/agent.h"
 #include "cli/config_write.h"
@@ -15,16 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum {
-	GENERATION = 13,
-	ASK_US = 2 * 1000 * 1000,
-	PAUSE_MS = 50,
-	LOOK_EACH = 20,
-	WORDS = 300,
-	STOP_MORE_S = 5
-};
+enum { STOP_MORE_S = 5 };
 
 #define LIST_FILE "containers"
 
@@ -101,18 +93,13 @@ static bool spec_of(struct docker_up *u, const char *config, const struct settin
 
 /* ---- its containers ---- */
 
-static const char *generation_of(const char *spec, char ret[GENERATION])
-{
-	return str_copy(ret, GENERATION, str_of(spec));
-}
-
 static void write_line(const struct docker_up *u, const struct docker_container *c, FILE *f)
 {
 	const char *directory =
 		u->fleet->orchestrator == FLEET_ON_HOST ? u->recipe.sockets : DOCKER_SOCKET_DIR;
-	char generation[GENERATION], path[DOCKER_SOCKET];
+	char generation[DOCKER_GENERATION], path[DOCKER_SOCKET];
 	fprintf(f, "%s:%u worker=worker%u name=container%u generation=%s", c->ip, u->recipe.port, c->worker,
-		c->number, generation_of(c->spec, generation));
+		c->number, docker_up_generation(c->spec, generation));
 	if (u->recipe.sockets)
 		fprintf(f, " near=unix:%s", docker_socket(directory, c->number, path));
 	fputc('\n', f);
@@ -146,19 +133,15 @@ bool docker_up_list(
 
 /* ---- making it ---- */
 
-static bool is_orchestrator(const struct docker_container *c)
-{
-	return c->orchestrator;
-}
-
 static bool is_running(const struct docker_container *c, uint32_t batch)
 {
 	return c->fate == DOCKER_KEEP || c->fate == DOCKER_REPLACE || c->fate == DOCKER_SURPLUS;
 }
 
-static bool create(struct docker_up *u, const struct settings *s, const char *config, const char *spec)
+static bool create(struct docker_up *u, const char *config, const char *spec, struct docker_aside *aside)
 {
 	struct docker *d = &u->docker;
+	const struct settings *s = &u->server->config->settings;
 	struct docker_front fronts[DOCKER_FRONTS_MAX];
 	struct docker_orchestrator o = { .image = u->orchestrator_tag,
 		.spec = spec,
@@ -168,7 +151,7 @@ static bool create(struct docker_up *u, const struct settings *s, const char *co
 		.sockets = u->recipe.sockets };
 	fill_fronts(s, fronts);
 	docker_up_tell(u, "making the orchestrator");
-	if (docker_orchestrator(d) && !docker_remove(d, is_orchestrator))
+	if (!docker_step_aside(d, aside))
 		return docker_up_complain(u);
 	if (!docker_make_volume(d) || !docker_create_orchestrator(d, &o) ||
 		!docker_put_file(d, "berth.yaml", config))
@@ -262,157 +245,38 @@ bool docker_up_orchestrator_fate(struct docker_up *u, enum docker_fate *ret)
 	return ok;
 }
 
+/* The one before serves again, also after an interrupt. */
+static void bring_back(struct docker_up *u, struct docker_aside *aside)
+{
+	struct docker *d = &u->docker;
+	size_t n = strlen(u->why);
+	d->engine.is_over = NULL;
+	docker_up_tell(u, "starting the orchestrator that was there");
+	if (docker_bring_back(d, aside))
+		snprintf(
+			u->why + n, sizeof u->why - n, "; the orchestrator that was there runs on as it was");
+	else
+		snprintf(u->why + n, sizeof u->why - n,
+			"; nor does the orchestrator that was there run again (%.300s): another berth up "
+			"makes it",
+			d->error);
+}
+
 bool docker_up_orchestrator(struct docker_up *u)
 {
 	char *config, spec[DIGEST_TEXT];
 	enum docker_fate fate = DOCKER_KEEP;
+	struct docker_aside aside = { .ran = false };
 	bool ok = plan_orchestrator(u, &config, spec, &fate);
 	if (ok && (fate == DOCKER_CREATE || fate == DOCKER_REPLACE))
-		ok = create(u, &u->server->config->settings, config, spec);
+		ok = create(u, config, spec, &aside);
 	free(config);
 	if (ok && fate != DOCKER_KEEP)
 		ok = docker_start_orchestrator(&u->docker) || complain_of_port(u);
+	if (ok)
+		ok = docker_forget_aside(&u->docker, &aside) || docker_up_complain(u);
+	else if (aside.ran)
+		bring_back(u, &aside);
+	free(aside.files);
 	return ok && locate(u);
-}
-
-/* ---- waiting ---- */
-
-static void pause_ms(long ms)
-{
-	struct timespec t = { .tv_nsec = ms * 1000000 };
-	(void)nanosleep(&t, NULL);
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-struct counts {
-	size_t containers, up;
-};
-
-/* What the front says of a generation. */
-static struct counts counted(const json_t *report, const char *generation)
-{
-	const json_t *g = json_object_get(json_object_get(report, "generations"), generation);
-	return (struct counts){ (size_t)json_integer_value(json_object_get(g, "containers")),
-		(size_t)json_integer_value(json_object_get(g, "up")) };
-}
-
-/* Has it, of each generation that this run has seen, those that are listed and no others? What is to be
- * replaced may be so because it does not come up. */
-static bool is_as_listed(const struct docker *d, const json_t *report, bool all_up, size_t *ret_up)
-{
-	char generation[GENERATION], other[GENERATION];
-	bool ok = true;
-	*ret_up = 0;
-	for (size_t i = 0; i < d->n; i++) {
-		size_t listed = 0, before = 0;
-		if (d->list[i].orchestrator)
-			continue;
-		generation_of(d->list[i].spec, generation);
-		for (size_t k = 0; k < d->n; k++) {
-			bool same = !d->list[k].orchestrator &&
-				!strcmp(generation, generation_of(d->list[k].spec, other));
-			listed += same && d->list[k].listed;
-			before += same && k < i;
-		}
-		if (before)
-			continue;
-		struct counts c = counted(report, generation);
-		bool stays = !strcmp(d->list[i].spec, d->spec);
-		ok = ok && c.containers == listed && (!all_up || !stays || c.up == listed);
-		*ret_up += c.up;
-	}
-	return ok;
-}
-
-static size_t count_listed(const struct docker *d)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < d->n; i++)
-		n += d->list[i].listed;
-	return n;
-}
-
-/* Is one that does not run any more waited for? */
-static bool is_waited_for(const struct docker *d, const struct docker_container *ended)
-{
-	for (size_t i = 0; i < d->n; i++) {
-		const struct docker_container *c = &d->list[i];
-		if (c->orchestrator == ended->orchestrator && c->number == ended->number)
-			return c->orchestrator || (c->listed && c->fate == DOCKER_KEEP);
-	}
-	return false;
-}
-
-/* A container that does not run any more, with what it said last. False when all run. */
-static bool has_ended(struct docker_up *u, char line[DOCKER_LINE])
-{
-	struct docker probe = { .engine = u->docker.engine, .settings = u->fleet };
-	char words[WORDS];
-	str_copy(probe.prefix, sizeof probe.prefix, str_of(u->docker.prefix));
-	const struct docker_container *ended = NULL;
-	if (docker_look(&probe)) {
-		for (size_t i = 0; i < probe.n && !ended; i++) {
-			const char *state = probe.list[i].state;
-			bool runs = strcmp(state, "restarting") && strcmp(state, "exited") &&
-				strcmp(state, "dead");
-			if (!runs && is_waited_for(&u->docker, &probe.list[i]))
-				ended = &probe.list[i];
-		}
-	}
-	if (ended) {
-		docker_last_words(&probe, ended, words, sizeof words);
-		snprintf(line, DOCKER_LINE, "%s does not stay up (%s): %s", ended->name, ended->status,
-			words[0] ? words : "it has said nothing");
-	}
-	docker_close(&probe);
-	return ended;
-}
-
-/* One look. True when it is as it shall be. */
-static bool ask(struct docker_up *u, bool all_up, size_t *ret_up, char why[AGENT_WHY])
-{
-	char *body;
-	size_t len;
-	int status = agent_get(&u->front, "/berth/readyz", ASK_US, &body, &len, why);
-	if (!status)
-		return false;
-	json_t *report = json_loadb(body, len, 0, NULL);
-	bool ok = is_as_listed(&u->docker, report, all_up, ret_up);
-	if (!json_object_get(report, "generations"))
-		str_copy(why, AGENT_WHY, STR("what answers there is not this orchestrator"));
-	else
-		why[0] = '\0';
-	json_decref(report);
-	free(body);
-	return ok;
-}
-
-bool docker_up_wait(struct docker_up *u, bool all_up)
-{
-	const struct fleet_settings *f = u->fleet;
-	uint64_t end_us = now_us() + f->ready_timeout_us;
-	size_t all = count_listed(&u->docker), up = 0;
-	char line[DOCKER_LINE], why[AGENT_WHY] = "", where[IO_ADDR_TEXT], limit[VALUE_TEXT];
-	for (size_t looks = 1; !ask(u, all_up, &up, why); looks++) {
-		if (interrupt_came())
-			return docker_up_fail(u, "interrupted");
-		if (looks % LOOK_EACH == 0 && all_up && has_ended(u, line))
-			return docker_up_fail(u, "%s", line);
-		if (now_us() > end_us)
-			return docker_up_fail(u,
-				"%zu of %zu containers are ready within fleet.ready_timeout (%s)%s%s%s%s", up,
-				all, value_duration_print(f->ready_timeout_us, limit), why[0] ? "; " : "",
-				why[0] ? io_addr_print(&u->front, true, where) : "", why[0] ? ": " : "", why);
-		docker_up_tell(u,
-			all_up ? "%zu/%zu containers ready" : "what leaves is finished: %zu of %zu stay", up,
-			all);
-		pause_ms(PAUSE_MS);
-	}
-	return true;
 }

@@ -18,7 +18,12 @@
 #include "fleet/docker.h"
 #include "fleet/image.h"
 
-enum { DOCKER_FRONTS_MAX = 16, DOCKER_WORDS_MAX = 12, DOCKER_LINE = DOCKER_ERROR + 300 };
+enum {
+	DOCKER_FRONTS_MAX = 16,
+	DOCKER_GENERATION = 13,
+	DOCKER_WORDS_MAX = 12,
+	DOCKER_LINE = DOCKER_ERROR + 300
+};
 
 struct docker_up {
 	struct server *server;                    /* borrowed */
@@ -62,7 +67,8 @@ MUST_USE bool docker_up_images(struct docker_up *u);
 
 /* ---- docker_front.c ---- */
 
-/* The orchestrator as a container, with its files, running and as it shall be. */
+/* The orchestrator as a container, with its files, running and as it shall be. Where it cannot be made, one that ran
+ * before runs again. */
 MUST_USE bool docker_up_orchestrator(struct docker_up *u);
 
 /* What would become of it. False after a complaint. */
@@ -71,6 +77,11 @@ MUST_USE bool docker_up_orchestrator_fate(struct docker_up *u, enum docker_fate 
 /* Tells the orchestrator which containers there are: those that `wanted` is true for. */
 MUST_USE bool docker_up_list(struct docker_up *u,
 	bool (*wanted)(const struct docker_container *c, uint32_t batch), uint32_t batch);
+
+/* ---- docker_wait.c ---- */
+
+/* What the orchestrator knows containers of this spec by. Returns ret. */
+const char *docker_up_generation(const char *spec, char ret[DOCKER_GENERATION]);
 
 /* Waits until it has those that were told last and no others, and, with `all_up`, until all of them that stay
  * are up. Within fleet.ready_timeout. */

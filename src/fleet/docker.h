@@ -150,6 +150,21 @@ struct docker_orchestrator {
 MUST_USE bool docker_create_orchestrator(struct docker *d, const struct docker_orchestrator *o);
 MUST_USE bool docker_start_orchestrator(struct docker *d);
 
+/* One that has made place for another, under another name, until that one runs. */
+struct docker_aside {
+	bool ran;           /* false: there was none that ran */
+	char id[DOCKER_ID]; /* "": there is none */
+	char *files;        /* owned: a tarball of its configuration */
+	size_t files_bytes;
+};
+
+/* The orchestrator finishes what it has, and stops; one that does not run is removed. */
+MUST_USE bool docker_step_aside(struct docker *d, struct docker_aside *ret);
+
+/* The new one is removed, and the old one has its name and its files again, and runs. */
+MUST_USE bool docker_bring_back(struct docker *d, struct docker_aside *aside);
+MUST_USE bool docker_forget_aside(struct docker *d, const struct docker_aside *aside);
+
 /* A file in the orchestrator's state directory, replaced. */
 MUST_USE bool docker_put_file(struct docker *d, const char *name, const char *text);
 

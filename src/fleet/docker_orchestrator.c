@@ -3,6 +3,8 @@
 #include "fleet/image.h"
 #include "fleet/image_files.h"
 
+#include "base/str.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +12,8 @@
 #include <unistd.h>
 
 enum { ORCHESTRATOR_PIDS = 256 };
+
+#define DOCKER_CONFIG IMAGE_STATE_DIR "/berth.yaml"
 
 static bool set_ports(json_t *body, json_t *host, const struct docker_front *fronts, size_t n)
 {
@@ -30,9 +34,9 @@ static json_t *orchestrator_body(struct docker *d, const struct docker_orchestra
 {
 	json_t *host = docker_confined(d, false);
 	json_t *body = json_pack("{s:s, s:[s,s,s], s:[s], s:I, s:{s:s, s:s, s:s}, s:o}", "Image", o->image,
-		"Cmd", "serve", "--config", IMAGE_STATE_DIR "/berth.yaml", "Env", "TMPDIR=" IMAGE_STATE_DIR,
-		"StopTimeout", (json_int_t)o->stop_s, "Labels", DOCKER_LABEL_FLEET, d->settings->name,
-		DOCKER_LABEL_ROLE, "orchestrator", DOCKER_LABEL_SPEC, o->spec, "HostConfig", host);
+		"Cmd", "serve", "--config", DOCKER_CONFIG, "Env", "TMPDIR=" IMAGE_STATE_DIR, "StopTimeout",
+		(json_int_t)o->stop_s, "Labels", DOCKER_LABEL_FLEET, d->settings->name, DOCKER_LABEL_ROLE,
+		"orchestrator", DOCKER_LABEL_SPEC, o->spec, "HostConfig", host);
 	if (!body)
 		return NULL;
 	json_object_set_new(host, "PidsLimit", json_integer(ORCHESTRATOR_PIDS));
@@ -74,6 +78,90 @@ bool docker_start_orchestrator(struct docker *d)
 	c->fate = DOCKER_KEEP;
 	return true;
 }
+
+/* ---- one that makes place for another ---- */
+
+static bool is_orchestrator(const struct docker_container *c)
+{
+	return c->orchestrator;
+}
+
+/* A call without a body for this container. */
+static bool call_for(
+	struct docker *d, const char *id, const char *method, const char *suffix, const char *what)
+{
+	struct engine_call call;
+	engine_call_init(&call, method, "/containers/%s%s", id, suffix);
+	call.endless = true; /* it may finish what it has first */
+	bool ok = engine_run(&d->engine, &call, 1) || docker_fail(d, "%s: %s", what, call.why);
+	engine_call_finish(&call);
+	return ok;
+}
+
+static bool rename_to(struct docker *d, const char *id, const char *role)
+{
+	char suffix[DOCKER_NAME + 64];
+	snprintf(suffix, sizeof suffix, "/rename?name=%s-%s", d->prefix, role);
+	return call_for(d, id, "POST", suffix, "the orchestrator cannot be renamed");
+}
+
+static bool keep_files(struct docker *d, struct docker_aside *aside)
+{
+	struct engine_call call;
+	engine_call_init(&call, "GET", "/containers/%s/archive?path=" DOCKER_CONFIG, aside->id);
+	bool ok = engine_run(&d->engine, &call, 1) ||
+		docker_fail(d, "the orchestrator's configuration cannot be read: %s", call.why);
+	aside->files = call.answer;
+	aside->files_bytes = call.answer_bytes;
+	call.answer = NULL;
+	engine_call_finish(&call);
+	return ok;
+}
+
+static bool put_files(struct docker *d, const struct docker_aside *aside)
+{
+	struct engine_call call;
+	engine_call_init(&call, "PUT", "/containers/%s/archive?path=" IMAGE_STATE_DIR, aside->id);
+	call.type = "application/x-tar";
+	call.body = aside->files;
+	call.body_bytes = aside->files_bytes;
+	bool ok = engine_run(&d->engine, &call, 1) ||
+		docker_fail(d, "its configuration cannot be written: %s", call.why);
+	engine_call_finish(&call);
+	return ok;
+}
+
+bool docker_step_aside(struct docker *d, struct docker_aside *ret)
+{
+	struct docker_container *c = docker_orchestrator(d);
+	*ret = (struct docker_aside){ .ran = c && !strcmp(c->state, "running") };
+	if (!ret->ran)
+		return !c || docker_remove(d, is_orchestrator);
+	str_copy(ret->id, sizeof ret->id, str_of(c->id));
+	if (!keep_files(d, ret) || !rename_to(d, c->id, "orchestrator-before") ||
+		!call_for(d, c->id, "POST", "/stop", "the orchestrator cannot be stopped"))
+		return false;
+	c->fate = DOCKER_GONE; /* for all that comes */
+	return true;
+}
+
+bool docker_bring_back(struct docker *d, struct docker_aside *aside)
+{
+	struct docker_container *made = docker_orchestrator(d);
+	if (made && strcmp(made->id, aside->id) != 0 && !docker_remove(d, is_orchestrator))
+		return false;
+	return put_files(d, aside) && rename_to(d, aside->id, "orchestrator") &&
+		call_for(d, aside->id, "POST", "/start", "it cannot be started");
+}
+
+bool docker_forget_aside(struct docker *d, const struct docker_aside *aside)
+{
+	return !aside->id[0] ||
+		call_for(d, aside->id, "DELETE", "?force=true&v=true",
+			"the orchestrator before cannot be removed");
+}
+
+/* ---- its files ---- */
 
 /* A tarball with one file. */
 static bool make_tarball(int fd, const char *name, const char *text, char error[IMAGE_ERROR])
