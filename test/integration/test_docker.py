@@ -437,6 +437,20 @@ def test_a_port_that_is_taken(engine, docker):
     assert engine.left_of("second") == [] and len(engine.left_of("first")) == 5
 
 
+def test_a_front_that_cannot_move_stays(engine, docker, environment):
+    other = front_of(docker("up", "--name", "first", "--workers", 1, "--containers", 1))
+    fleet = ("--workers", 1, "--containers", 1, *MODEL)
+    front = front_of(docker("up", *fleet))
+    assert front_of(docker("up", *fleet, "--listen", front)) == front  # a port that it has again when it starts again
+    result = docker("up", *fleet, "--listen", other)
+    assert result.returncode == 1
+    assert re.fullmatch(r"berth up: the orchestrator cannot be started: .*: listen names another address; the orchestrator "
+                        r"that was there runs on as it was\n", result.stderr)
+    assert list(engine.containers(role="orchestrator")) == ["orchestrator"]
+    wait_until_up(engine, front, 1)
+    load(engine, front, environment, "--requests", 4, "--clients", 2)
+
+
 def test_ctrl_c_removes_what_was_made(engine, docker, environment, tmp_path, started):
     berth = engine.program(BUILD / "berth", "up", "--on", "docker", "--name", "cut", "--workers", 3, "--listen",
                            "127.0.0.1:0", *MODEL, env=environment, cwd=tmp_path)
@@ -464,14 +478,14 @@ def test_an_undoing_that_fails_is_told_in_the_same_line(engine, docker, environm
 
 def test_a_first_look_that_fails_takes_nothing_away(engine, docker, environment, started):
     front_of(docker("up", "--workers", 1, "--containers", 2))
-    before, left = identities(engine), engine.left_of()
+    before, left = identities(engine), sorted(engine.left_of())
     failures = []
     refusing = Refusing(engine, lambda method, path: "/networks?" in path and not failures.append(path)
                         and len(failures) == 1)
     started.append(refusing)
     result = docker("up", "--workers", 1, "--containers", 2, env=refusing.env)
     assert result.returncode == 1 and result.stderr == "berth up: refused\n"
-    assert failures and identities(engine) == before and engine.left_of() == left
+    assert failures and identities(engine) == before and sorted(engine.left_of()) == left
 
 
 def test_one_run_at_a_time_changes_a_fleet(engine, docker, environment, tmp_path, started):
