@@ -101,9 +101,12 @@ static const char *refusal_detail(enum problem p)
 static void begin_running(struct exchange *ex, struct slot *s)
 {
 	struct reactor *r = reactor_of(ex);
-	if (ex->job)
-		(void)job_running(ex->job);
+	int err = ex->job ? job_running(ex->job) : 0;
 	upstream_dispatch(upstream_of(s), ex);
+	if (err < 0) {
+		job_cannot_run(ex->job, err);
+		return;
+	}
 	if (ex->ticket.attempts == 1)
 		retry_budget_request(&ex->route->retry_budget, r->io->now_us);
 	histogram_add(&ex->route->metrics.wait, r->io->now_us - ex->ticket.admitted_us);

@@ -244,11 +244,12 @@ void jobs_expire_behind(struct route *route)
 
 /* ---- its start ---- */
 
-/* job_retry: never. What was not sent is not sent without its start being stored: after a crash it would run
+/* job.retry: never. What was not sent is not sent without its start being stored: after a crash it would run
  * once more. */
-static void cannot_claim(struct job *job, int err)
+void job_cannot_run(struct job *job, int err)
 {
 	struct exchange *ex = job->exchange;
+	ex->claiming = false;
 	log_warning("a job's start cannot be stored: %s", strerror(-err));
 	job_failed(job, "its start could not be stored");
 	job_drop_exchange(ex);
@@ -267,7 +268,7 @@ static void on_claimed(void *owner, const struct store_reply *reply)
 		return;
 	ex->claiming = false;
 	if (ex->upstream && reply->err < 0)
-		cannot_claim(job, reply->err);
+		job_cannot_run(job, reply->err);
 	else if (ex->upstream)
 		upstream_claimed(ex->upstream);
 }
@@ -284,17 +285,18 @@ void job_begins(struct job *job)
 	job->changes++;
 }
 
-bool job_running(struct job *job)
+int job_running(struct job *job)
 {
 	struct exchange *ex = job->exchange;
 	bool never = ex->route->settings->job_retry == JOB_RETRY_NEVER;
 	job_begins(job);
 	int err = store_claim(job->table->store, &job->id, exchange_runs(ex), job_container(job),
 		job->started_us, never ? on_claimed : NULL, job);
-	ex->claiming = never && err == 0;
-	job->claims += ex->claiming;
+	ex->claiming = never;
+	if (never && err == 0)
+		job->claims++;
 	watch_job_news(job);
-	return !ex->claiming;
+	return never ? err : 0;
 }
 
 void job_queued_again(struct job *job, const char *reason)

@@ -98,9 +98,10 @@ bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *
 
 /* ---- what happens to its exchange ---- */
 
-/* It has a slot: false when that must be committed before the request is sent (job_retry: never); job_claimed
- * follows. */
-bool job_running(struct job *job);
+/* It has a slot. With job.retry: never that is committed before the request is sent; where it cannot even be handed to
+ * the store (-errno), job_cannot_run ends the job once the slot's connection has its exchange. */
+MUST_USE int job_running(struct job *job);
+void job_cannot_run(struct job *job, int err);
 void job_queued_again(struct job *job, const char *reason);
 
 /* A piece of the answer: -EFBIG past jobs.max_result_bytes, or what buffer_append says. In job_answer.c. */
