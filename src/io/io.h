@@ -92,6 +92,7 @@ struct io_listener {
 	const struct io_listener_ops *ops; /* borrowed, static */
 	int fd;                            /* the loop's own affair; -1 when closed */
 	int pending;              /* the connection that on_connection speaks of; -1 when it was taken */
+	bool owns_path;           /* the loop's own affair: it has made its unix socket's file itself */
 	struct list_node starved; /* the loop's own affair: it waits for descriptors */
 };
 
@@ -214,7 +215,7 @@ MUST_USE static inline int io_listen(
 	return io->ops->listen(io, l, addr);
 }
 
-/* Takes over a socket that listens already (systemd's LISTEN_FDS). */
+/* Takes over a socket that listens already (systemd's LISTEN_FDS). A unix socket's path stays its maker's. */
 MUST_USE static inline int io_listen_fd(
 	struct io *io, struct io_listener *l, int fd, const struct io_listener_ops *ops)
 {
@@ -234,6 +235,7 @@ static inline void io_listen_pause(struct io *io, struct io_listener *l, bool pa
 	io->ops->listen_pause(io, l, paused);
 }
 
+/* Removes a unix socket's path, when io_listen has made it. */
 static inline void io_unlisten(struct io *io, struct io_listener *l)
 {
 	io->ops->unlisten(io, l);

@@ -347,6 +347,7 @@ static int epoll_listen_fd(struct io *io, struct io_listener *l, int fd)
 {
 	l->fd = fd;
 	l->pending = -1;
+	l->owns_path = false;
 	l->starved = (struct list_node){ 0 };
 	return ctl(self(io), EPOLL_CTL_ADD, fd, EPOLLIN, l, TAG_LISTENER);
 }
@@ -361,8 +362,10 @@ static int epoll_listen(struct io *io, struct io_listener *l, const struct io_ad
 	if (r < 0) {
 		close(fd);
 		l->fd = -1;
+		return r;
 	}
-	return r;
+	l->owns_path = addr->sa.sa_family == AF_UNIX;
+	return 0;
 }
 
 static int epoll_listen_addr(struct io *io, struct io_listener *l, struct io_addr *ret_addr)
@@ -387,7 +390,7 @@ static void epoll_unlisten(struct io *io, struct io_listener *l)
 	if (list_linked(&l->starved))
 		list_remove(&e->starved, &l->starved);
 	struct io_addr a;
-	if (epoll_listen_addr(io, l, &a) == 0 && a.sa.sa_family == AF_UNIX && a.un.sun_path[0])
+	if (l->owns_path && epoll_listen_addr(io, l, &a) == 0 && a.un.sun_path[0])
 		unlink(a.un.sun_path);
 	(void)ctl(e, EPOLL_CTL_DEL, l->fd, 0, l, TAG_LISTENER);
 	close(l->fd);

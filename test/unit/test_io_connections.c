@@ -297,6 +297,27 @@ static void test_listen_fd(void **state)
 	net_close(&n);
 }
 
+/* A socket file that somebody else has made, who may listen on it again, outlives the listener. */
+static void test_listen_fd_leaves_the_path(void **state)
+{
+	struct net n;
+	struct io_addr addr;
+	char text[100];
+	struct stat st;
+	net_open(&n);
+	snprintf(text, sizeof text, "unix:%s/socket", n.dir);
+	assert_true(io_addr_parse(&addr, text));
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, &addr.sa, addr.len), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	n.listener.owns_path = true; /* memory that was another listener's */
+	assert_int_equal(io_listen_fd(n.io, &n.listener, fd, &listener_ops), 0);
+	io_unlisten(n.io, &n.listener);
+	assert_int_equal(lstat(text + 5, &st), 0);
+	assert_int_equal(unlink(text + 5), 0);
+	net_close(&n);
+}
+
 /* Without descriptors, connections wait until there are some again, and the loop sleeps meanwhile. */
 static void test_out_of_descriptors(void **state)
 {
@@ -344,6 +365,7 @@ static int run(const char *loop)
 		cmocka_unit_test(test_address_in_use),
 		cmocka_unit_test(test_unix_leftovers),
 		cmocka_unit_test(test_listen_fd),
+		cmocka_unit_test(test_listen_fd_leaves_the_path),
 		cmocka_unit_test(test_out_of_descriptors),
 	};
 	return cmocka_run_group_tests_name(loop, tests, NULL, NULL);
