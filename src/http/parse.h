@@ -165,9 +165,10 @@ struct http_head {
 };
 
 /* bytes[0..len): what has come so far of a request. max_bytes: longest head that is accepted. PARSE_OK fills
- * *ret; after PARSE_MORE and PARSE_BAD it is void but for ret->error, which PARSE_BAD sets. Bad bytes are
- * refused as soon as their place is known; what fields mean for the message is judged at the end of the head.
- * A longer piece of the same input never turns PARSE_BAD or PARSE_OK into something else. */
+ * *ret; after PARSE_MORE and PARSE_BAD it is void but for ret->error, which PARSE_BAD sets, and ret->method,
+ * which is HTTP_METHOD_OTHER where the method did not come or is none. Bad bytes are refused as soon as their
+ * place is known; what fields mean for the message is judged at the end of the head. A longer piece of the same
+ * input never turns PARSE_BAD or PARSE_OK into something else. */
 MUST_USE enum parse_status http_parse_request(
 	const char *bytes, size_t len, size_t max_bytes, struct http_head *ret);
 
