@@ -81,6 +81,7 @@ enum http_field_id {
 	FIELD_EXPECT,
 	FIELD_FORWARDED,
 	FIELD_HOST,
+	FIELD_HTTP2_SETTINGS,
 	FIELD_IDEMPOTENCY_KEY,
 	FIELD_INFERENCE_HEADER_CONTENT_LENGTH,
 	FIELD_KEEP_ALIVE,
@@ -109,13 +110,14 @@ enum http_field_id {
 #define HTTP_FIELD_BIT(id) ((uint64_t)1 << (id))
 
 /* Fields that concern one connection, not the message (RFC 9110 §7.6.1). Trailer is among them because
- * trailers are not passed on, and the proxies' own credentials because they are for this hop (§11.7). */
-#define HTTP_HOP_BY_HOP                                                                                \
-	(HTTP_FIELD_BIT(FIELD_CONNECTION) | HTTP_FIELD_BIT(FIELD_KEEP_ALIVE) |                         \
-		HTTP_FIELD_BIT(FIELD_PROXY_AUTHENTICATE) | HTTP_FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | \
-		HTTP_FIELD_BIT(FIELD_PROXY_CONNECTION) | HTTP_FIELD_BIT(FIELD_TE) |                    \
-		HTTP_FIELD_BIT(FIELD_TRAILER) | HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) |              \
-		HTTP_FIELD_BIT(FIELD_UPGRADE))
+ * trailers are not passed on, the proxies' own credentials because they are for this hop (§11.7), and
+ * HTTP2-Settings whether Connection names it or not. */
+#define HTTP_HOP_BY_HOP                                                                              \
+	(HTTP_FIELD_BIT(FIELD_CONNECTION) | HTTP_FIELD_BIT(FIELD_HTTP2_SETTINGS) |                   \
+		HTTP_FIELD_BIT(FIELD_KEEP_ALIVE) | HTTP_FIELD_BIT(FIELD_PROXY_AUTHENTICATE) |        \
+		HTTP_FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | HTTP_FIELD_BIT(FIELD_PROXY_CONNECTION) | \
+		HTTP_FIELD_BIT(FIELD_TE) | HTTP_FIELD_BIT(FIELD_TRAILER) |                           \
+		HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) | HTTP_FIELD_BIT(FIELD_UPGRADE))
 
 struct http_field {
 	struct str name;
