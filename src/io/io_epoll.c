@@ -13,6 +13,7 @@
 #include "io/timer.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ struct io_epoll {
 	struct epoll_event events[EVENTS];
 	int n_events, at_event; /* of the batch being delivered */
 	uint64_t wall_again_us; /* when the calendar's clock is read again */
+	bool whole_ms;          /* epoll_pwait2 is not to be had */
 	struct list starved;    /* listeners that wait for descriptors */
 	struct io_timer starved_timer;
 	size_t random_left; /* bytes of `random` that were not given out */
@@ -640,12 +642,20 @@ static int sleep_ms(struct io_epoll *e, int ms)
 	return note_events(e, epoll_wait(e->ep, e->events, EVENTS, ms));
 }
 
+/* Kernels before 5.11 have no epoll_pwait2, and a sandbox may not know it: then it sleeps for as many whole
+ * milliseconds as there are, for what is left may be polled. */
 static int sleep_us(struct io_epoll *e, uint64_t us)
 {
 	struct timespec t = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000) };
 	if (e->ring)
 		return ring_wait(e->ring, us * 1000);
-	return note_events(e, epoll_pwait2(e->ep, e->events, EVENTS, &t, NULL));
+	if (!e->whole_ms) {
+		int n = epoll_pwait2(e->ep, e->events, EVENTS, &t, NULL);
+		if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+			return note_events(e, n);
+		e->whole_ms = true;
+	}
+	return sleep_ms(e, us / 1000 < INT_MAX ? (int)(us / 1000) : INT_MAX);
 }
 
 /* The ring shows without a system call whether something has come. */
