@@ -109,10 +109,10 @@ static int ctl(struct io_epoll *e, int op, int fd, uint32_t events, void *ptr, u
 	return epoll_ctl(e->ep, op, fd, &ev) ? -errno : 0;
 }
 
-/* No event of the running batch is delivered to this pointer any more. */
+/* No event of the running batch is delivered to this pointer any more; the one at hand is over. */
 static void strike_out(struct io_epoll *e, void *ptr, uintptr_t tag)
 {
-	for (int i = e->at_event + 1; i < e->n_events; i++) {
+	for (int i = e->at_event; i < e->n_events; i++) {
 		if (e->events[i].data.ptr == tagged(ptr, tag))
 			e->events[i].data.ptr = NULL;
 	}
@@ -316,9 +316,9 @@ static void stream_hung_up(struct io_epoll *e, struct io_stream *s)
 	s->interest = 0;
 }
 
-static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t events)
+static void stream_event(struct io_epoll *e, struct io_stream *s, const struct epoll_event *at_hand)
 {
-	int fd = s->fd;
+	uint32_t events = at_hand->events;
 	if (s->flags & CONNECTING) {
 		stream_connected(e, s);
 		return;
@@ -326,8 +326,8 @@ static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t event
 	if ((events & EPOLLOUT) && (s->flags & WANTS_ROOM) && !(events & EPOLLERR)) {
 		s->flags &= (uint8_t)~WANTS_ROOM;
 		s->ops->on_writable(s);
-		if (s->fd != fd)
-			return; /* closed, or connected anew */
+		if (!at_hand->data.ptr)
+			return; /* closed; what uses the memory now may have got the same number */
 		update_interest(e, s);
 	}
 	if (!(s->flags & (PAUSED | SAW_EOF))) {
@@ -706,7 +706,7 @@ static void deliver(struct io_epoll *e, struct epoll_event *ev)
 		return; /* struck out */
 	switch (bits & TAG_MASK) {
 	case TAG_STREAM:
-		stream_event(e, (struct io_stream *)(void *)ptr, ev->events);
+		stream_event(e, (struct io_stream *)(void *)ptr, ev);
 		return;
 	case TAG_LISTENER:
 		listener_event(e, (struct io_listener *)(void *)(ptr - TAG_LISTENER));

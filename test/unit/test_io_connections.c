@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -162,6 +163,62 @@ static void test_connect_anew_within_a_callback(void **state)
 		run_until(&p.net, &p.client->got, 13);
 		assert_got(p.client, "to the second");
 		end_destroy(second);
+		pair_close(&p);
+	}
+}
+
+/* Its kernel takes bytes again, and there are some to receive. */
+static void make_both_ways_ready(struct pair *p)
+{
+	static char bytes[ROOM];
+	struct iovec iov = { bytes, sizeof bytes };
+	struct pollfd client = { .fd = p->client->stream.fd, .events = POLLIN | POLLOUT };
+	while (io_send(p->net.io, &p->client->stream, &iov, 1) == sizeof bytes)
+		;
+	send_text(p->server, "to the first");
+	while (poll(&client, 1, 0) >= 0 && client.revents != client.events)
+		(void)!recv(p->server->stream.fd, bytes, sizeof bytes, MSG_DONTWAIT);
+}
+
+static int other_listener;
+static int other_server;
+
+static void connect_to_the_other(struct end *e)
+{
+	static const char early[] = "early";
+	int fd = e->stream.fd;
+	if (!e->writables)
+		return;
+	e->on_event = NULL;
+	e->got = 0;
+	io_close(e->io, &e->stream);
+	assert_int_equal(io_connect(e->io, &e->stream, &reused_in->addr, &ops), 0);
+	assert_int_equal(e->stream.fd, fd);
+	struct pollfd listener = { .fd = other_listener, .events = POLLIN };
+	assert_int_equal(poll(&listener, 1, PATIENCE_US / 1000), 1);
+	other_server = accept(other_listener, NULL, NULL);
+	assert_true(other_server >= 0);
+	assert_int_equal(send(other_server, early, 5, 0), 5);
+}
+
+/* Likewise within on_writable, while the old connection has something to receive: the new one, whose server is
+ * quick to speak, is connected before it receives. */
+static void test_connect_anew_within_on_writable(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		struct pair p;
+		pair_open(&p, both[i]);
+		reused_in = &p.net;
+		other_listener = p.net.listener.fd;
+		io_listen_pause(p.net.io, &p.net.listener, true); /* this test accepts */
+		io_recv_pause(p.net.io, &p.server->stream, true);
+		make_both_ways_ready(&p);
+		p.client->connects = 0;
+		p.client->on_event = connect_to_the_other;
+		run_until(&p.net, &p.client->got, 5);
+		assert_int_equal(p.client->connects, 1);
+		assert_got(p.client, "early");
+		close(other_server);
 		pair_close(&p);
 	}
 }
@@ -358,6 +415,7 @@ static int run(const char *loop)
 		cmocka_unit_test(test_close_another_of_the_batch),
 		cmocka_unit_test(test_free_another_of_the_batch),
 		cmocka_unit_test(test_connect_anew_within_a_callback),
+		cmocka_unit_test(test_connect_anew_within_on_writable),
 		cmocka_unit_test(test_close_with_a_copy_elsewhere),
 		cmocka_unit_test(test_refuse_a_connection),
 		cmocka_unit_test(test_listener_pause),
