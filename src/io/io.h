@@ -261,8 +261,9 @@ MUST_USE static inline int io_connect(
 }
 
 /* Takes up to all bytes of iov[0..n), n ≤ 16. Returns how many it took: less than all means that on_writable
- * will come (0 is no error). Negative errno: the connection is broken; on_error will not come for it, the
- * caller closes. Not before on_connect. */
+ * will come (0 is no error). Negative errno: the connection is broken, and no send succeeds any more. The
+ * caller closes; or it goes on to receive what had come before, and then on_eof, for the error has been told,
+ * or on_error. Not before on_connect. */
 MUST_USE static inline ssize_t io_send(struct io *io, struct io_stream *s, const struct iovec *iov, int n)
 {
 	return io->ops->send(io, s, iov, n);
