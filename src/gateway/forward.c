@@ -2,6 +2,7 @@
 
 #include "base/rand.h"
 #include "gateway/settings.h"
+#include "http/chars.h"
 
 static void write_slice(struct writer *w, const char *from, const char *to)
 {
@@ -249,11 +250,42 @@ void forward_switch(struct writer *w, const struct http_head *head)
 	write_lit(w, "\r\n");
 }
 
+static bool is_token(struct str s)
+{
+	size_t n = 0;
+	while (n < s.len && char_is(s.ptr[n], CHAR_TOKEN))
+		n++;
+	return n && n == s.len;
+}
+
+/* protocol-name ["/" protocol-version] (RFC 9110 §7.8), and not HTTP/2, which would carry requests past the
+ * slots. */
+static bool may_switch_to(struct str protocol)
+{
+	struct str name = str_cut(&protocol, '/');
+	return is_token(name) && (!protocol.ptr || is_token(protocol)) && !str_eq_nocase(name, STR("h2c"));
+}
+
+/* Cut at every comma: a list of tokens has no quoted ones, and what one reader takes for a quote, another
+ * does not. */
+static bool may_switch(const struct http_head *head)
+{
+	for (uint32_t i = 0; i < head->n_fields; i++) {
+		struct str rest = head->fields[i].value;
+		while (head->fields[i].id == FIELD_UPGRADE && rest.ptr) {
+			struct str protocol = str_trim(str_cut(&rest, ','));
+			if (protocol.len && !may_switch_to(protocol))
+				return false;
+		}
+	}
+	return true;
+}
+
 struct str forward_upgrade(const struct http_head *head)
 {
 	const struct http_field *f =
 		head->upgrade && head->framing == FRAMING_NONE ? http_field(head, FIELD_UPGRADE) : NULL;
-	if (!f || http_list_has(head, FIELD_UPGRADE, STR("h2c")))
+	if (!f || !may_switch(head))
 		return (struct str){ NULL, 0 };
 	return f->value;
 }

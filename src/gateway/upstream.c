@@ -56,6 +56,7 @@ void upstream_close(struct upstream *u)
 	tunnel_free(u);
 	u->phase = UPSTREAM_CLOSED;
 	u->proven = false;
+	u->send_err = 0;
 	io_timer_stop(reactor_of(u)->io, &u->timer);
 }
 
@@ -199,10 +200,12 @@ void upstream_ended(struct upstream *u, int err, const char *how)
 	}
 }
 
+/* After a reset that the sending has met, an EOF tells of the reset, before which part of the answer may have
+ * been lost; -EPIPE means that the container's own end has come. */
 static void on_eof(struct io_stream *s)
 {
 	struct upstream *u = of(s);
-	if (u->phase == UPSTREAM_BODY && u->body.framing == FRAMING_CLOSE) {
+	if (u->phase == UPSTREAM_BODY && u->body.framing == FRAMING_CLOSE && u->send_err != -ECONNRESET) {
 		struct answer_part part = { .framing = FRAMING_CLOSE, .end = true };
 		upstream_answer_ended(u, false, &part);
 		return;
@@ -346,6 +349,8 @@ static void on_timer(struct io_timer *t)
 		upstream_ask_again(u);
 	} else if (u->probe) {
 		upstream_check_late(u);
+	} else if (u->send_err && u->phase == UPSTREAM_HEAD) {
+		upstream_ended(u, u->send_err, "takes no more of its request and does not answer");
 	} else {
 		too_slow(u);
 	}

@@ -57,7 +57,8 @@ struct upstream {
 	uint64_t ask_again_us;             /* the next pause between two idle probes */
 	const struct pool_settings *rules; /* borrowed: by which it is probed, or was given up; else NULL */
 	int status;                        /* of the answer at hand */
-	struct tunnel *tunnel;             /* owned; while TUNNEL, else NULL */
+	int send_err; /* < 0: the container takes no more of the request; it may have answered all the same */
+	struct tunnel *tunnel; /* owned; while TUNNEL, else NULL */
 };
 
 void upstream_init(struct upstream *u, struct backend *b, struct slot *s);

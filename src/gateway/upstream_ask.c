@@ -4,6 +4,10 @@
 #include "gateway/reactor.h"
 #include "gateway/upstream.h"
 
+#include <errno.h>
+
+enum { LAST_WORD_US = 1000 * 1000 }; /* for the answer of a container that takes no more of its request */
+
 static struct reactor *reactor_of(const struct upstream *u)
 {
 	return u->backend->route->reactor;
@@ -70,6 +74,20 @@ static int send_request(struct upstream *u)
 	}
 }
 
+/* A container may answer before it has read all of a request (413, 401), and close: the reset overtakes what
+ * it has sent, which is still received, and then the end. True: that decides, in later turns. */
+static bool is_left_to_the_answer(struct upstream *u, int err)
+{
+	struct io *io = reactor_of(u)->io;
+	uint64_t due_us = io->now_us + LAST_WORD_US;
+	if (!u->sent_bytes || (err != -ECONNRESET && err != -EPIPE) || upstream_request_is_lost(u))
+		return false;
+	u->send_err = err;
+	if (u->phase == UPSTREAM_HEAD && !u->zombie && due_us < u->timer.due_us)
+		io_timer_set(io, &u->timer, due_us);
+	return true;
+}
+
 /* A send that failed on a connection that had idled is as good as never sent; its error is dealt with in a
  * fresh event, for callers are in the middle of theirs. */
 void upstream_ask(struct upstream *u)
@@ -83,7 +101,8 @@ void upstream_ask(struct upstream *u)
 	u->phase = UPSTREAM_HEAD;
 	u->asked_us = r->io->now_us;
 	upstream_set_deadline(u, settings_of(u)->timeouts.first_byte_us);
-	if (send_request(u) < 0) {
+	int err = send_request(u);
+	if (err < 0 && !is_left_to_the_answer(u, err)) {
 		u->got_bytes = false;
 		io_timer_set(r->io, &u->timer, r->io->now_us); /* on_timer sees that nothing was sent */
 		u->phase = UPSTREAM_CLOSED;
@@ -148,11 +167,11 @@ void upstream_request_lost(struct upstream *u)
 
 void upstream_send_more(struct upstream *u)
 {
-	if ((u->phase != UPSTREAM_HEAD && u->phase != UPSTREAM_BODY) || u->sent_all ||
+	if ((u->phase != UPSTREAM_HEAD && u->phase != UPSTREAM_BODY) || u->sent_all || u->send_err ||
 		u->probe) /* one that did not fit at once is over in a fresh event */
 		return;
 	int err = send_request(u);
-	if (err == 0)
+	if (err == 0 || is_left_to_the_answer(u, err))
 		return;
 	if (upstream_request_is_lost(u))
 		upstream_request_lost(u);

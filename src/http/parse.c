@@ -219,6 +219,7 @@ static bool read_target(struct http_head *h)
 static enum parse_status take_request_line(struct cursor *c, struct http_head *h)
 {
 	enum parse_status s = PARSE_OK;
+	h->method = HTTP_METHOD_OTHER;        /* until it is read: *h may be that of another request */
 	if (c->at < c->end && *c->at == '\r') /* an empty line before it (§2.2) */
 		s = take_line_end(c, h, PARSE_ERROR_START_LINE);
 	const char *from = c->at;

@@ -81,6 +81,7 @@ enum http_field_id {
 	FIELD_EXPECT,
 	FIELD_FORWARDED,
 	FIELD_HOST,
+	FIELD_HTTP2_SETTINGS,
 	FIELD_IDEMPOTENCY_KEY,
 	FIELD_INFERENCE_HEADER_CONTENT_LENGTH,
 	FIELD_KEEP_ALIVE,
@@ -109,13 +110,14 @@ enum http_field_id {
 #define HTTP_FIELD_BIT(id) ((uint64_t)1 << (id))
 
 /* Fields that concern one connection, not the message (RFC 9110 §7.6.1). Trailer is among them because
- * trailers are not passed on, and the proxies' own credentials because they are for this hop (§11.7). */
-#define HTTP_HOP_BY_HOP                                                                                \
-	(HTTP_FIELD_BIT(FIELD_CONNECTION) | HTTP_FIELD_BIT(FIELD_KEEP_ALIVE) |                         \
-		HTTP_FIELD_BIT(FIELD_PROXY_AUTHENTICATE) | HTTP_FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | \
-		HTTP_FIELD_BIT(FIELD_PROXY_CONNECTION) | HTTP_FIELD_BIT(FIELD_TE) |                    \
-		HTTP_FIELD_BIT(FIELD_TRAILER) | HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) |              \
-		HTTP_FIELD_BIT(FIELD_UPGRADE))
+ * trailers are not passed on, the proxies' own credentials because they are for this hop (§11.7), and
+ * HTTP2-Settings whether Connection names it or not. */
+#define HTTP_HOP_BY_HOP                                                                              \
+	(HTTP_FIELD_BIT(FIELD_CONNECTION) | HTTP_FIELD_BIT(FIELD_HTTP2_SETTINGS) |                   \
+		HTTP_FIELD_BIT(FIELD_KEEP_ALIVE) | HTTP_FIELD_BIT(FIELD_PROXY_AUTHENTICATE) |        \
+		HTTP_FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | HTTP_FIELD_BIT(FIELD_PROXY_CONNECTION) | \
+		HTTP_FIELD_BIT(FIELD_TE) | HTTP_FIELD_BIT(FIELD_TRAILER) |                           \
+		HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) | HTTP_FIELD_BIT(FIELD_UPGRADE))
 
 struct http_field {
 	struct str name;
@@ -165,9 +167,10 @@ struct http_head {
 };
 
 /* bytes[0..len): what has come so far of a request. max_bytes: longest head that is accepted. PARSE_OK fills
- * *ret; after PARSE_MORE and PARSE_BAD it is void but for ret->error, which PARSE_BAD sets. Bad bytes are
- * refused as soon as their place is known; what fields mean for the message is judged at the end of the head.
- * A longer piece of the same input never turns PARSE_BAD or PARSE_OK into something else. */
+ * *ret; after PARSE_MORE and PARSE_BAD it is void but for ret->error, which PARSE_BAD sets, and ret->method,
+ * which is HTTP_METHOD_OTHER where the method did not come or is none. Bad bytes are refused as soon as their
+ * place is known; what fields mean for the message is judged at the end of the head. A longer piece of the same
+ * input never turns PARSE_BAD or PARSE_OK into something else. */
 MUST_USE enum parse_status http_parse_request(
 	const char *bytes, size_t len, size_t max_bytes, struct http_head *ret);
 

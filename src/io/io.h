@@ -92,6 +92,7 @@ struct io_listener {
 	const struct io_listener_ops *ops; /* borrowed, static */
 	int fd;                            /* the loop's own affair; -1 when closed */
 	int pending;              /* the connection that on_connection speaks of; -1 when it was taken */
+	bool owns_path;           /* the loop's own affair: it has made its unix socket's file itself */
 	struct list_node starved; /* the loop's own affair: it waits for descriptors */
 };
 
@@ -214,7 +215,7 @@ MUST_USE static inline int io_listen(
 	return io->ops->listen(io, l, addr);
 }
 
-/* Takes over a socket that listens already (systemd's LISTEN_FDS). */
+/* Takes over a socket that listens already (systemd's LISTEN_FDS). A unix socket's path stays its maker's. */
 MUST_USE static inline int io_listen_fd(
 	struct io *io, struct io_listener *l, int fd, const struct io_listener_ops *ops)
 {
@@ -234,6 +235,7 @@ static inline void io_listen_pause(struct io *io, struct io_listener *l, bool pa
 	io->ops->listen_pause(io, l, paused);
 }
 
+/* Removes a unix socket's path, when io_listen has made it. */
 static inline void io_unlisten(struct io *io, struct io_listener *l)
 {
 	io->ops->unlisten(io, l);
@@ -259,8 +261,9 @@ MUST_USE static inline int io_connect(
 }
 
 /* Takes up to all bytes of iov[0..n), n ≤ 16. Returns how many it took: less than all means that on_writable
- * will come (0 is no error). Negative errno: the connection is broken; on_error will not come for it, the
- * caller closes. Not before on_connect. */
+ * will come (0 is no error). Negative errno: the connection is broken, and no send succeeds any more. The
+ * caller closes; or it goes on to receive what had come before, and then on_eof, for the error has been told,
+ * or on_error. Not before on_connect. */
 MUST_USE static inline ssize_t io_send(struct io *io, struct io_stream *s, const struct iovec *iov, int n)
 {
 	return io->ops->send(io, s, iov, n);

@@ -13,6 +13,7 @@
 #include "io/timer.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ struct io_epoll {
 	struct epoll_event events[EVENTS];
 	int n_events, at_event; /* of the batch being delivered */
 	uint64_t wall_again_us; /* when the calendar's clock is read again */
+	bool whole_ms;          /* epoll_pwait2 is not to be had */
 	struct list starved;    /* listeners that wait for descriptors */
 	struct io_timer starved_timer;
 	size_t random_left; /* bytes of `random` that were not given out */
@@ -107,10 +109,10 @@ static int ctl(struct io_epoll *e, int op, int fd, uint32_t events, void *ptr, u
 	return epoll_ctl(e->ep, op, fd, &ev) ? -errno : 0;
 }
 
-/* No event of the running batch is delivered to this pointer any more. */
+/* No event of the running batch is delivered to this pointer any more; the one at hand is over. */
 static void strike_out(struct io_epoll *e, void *ptr, uintptr_t tag)
 {
-	for (int i = e->at_event + 1; i < e->n_events; i++) {
+	for (int i = e->at_event; i < e->n_events; i++) {
 		if (e->events[i].data.ptr == tagged(ptr, tag))
 			e->events[i].data.ptr = NULL;
 	}
@@ -314,9 +316,9 @@ static void stream_hung_up(struct io_epoll *e, struct io_stream *s)
 	s->interest = 0;
 }
 
-static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t events)
+static void stream_event(struct io_epoll *e, struct io_stream *s, const struct epoll_event *at_hand)
 {
-	int fd = s->fd;
+	uint32_t events = at_hand->events;
 	if (s->flags & CONNECTING) {
 		stream_connected(e, s);
 		return;
@@ -324,8 +326,8 @@ static void stream_event(struct io_epoll *e, struct io_stream *s, uint32_t event
 	if ((events & EPOLLOUT) && (s->flags & WANTS_ROOM) && !(events & EPOLLERR)) {
 		s->flags &= (uint8_t)~WANTS_ROOM;
 		s->ops->on_writable(s);
-		if (s->fd != fd)
-			return; /* closed, or connected anew */
+		if (!at_hand->data.ptr)
+			return; /* closed; what uses the memory now may have got the same number */
 		update_interest(e, s);
 	}
 	if (!(s->flags & (PAUSED | SAW_EOF))) {
@@ -347,6 +349,7 @@ static int epoll_listen_fd(struct io *io, struct io_listener *l, int fd)
 {
 	l->fd = fd;
 	l->pending = -1;
+	l->owns_path = false;
 	l->starved = (struct list_node){ 0 };
 	return ctl(self(io), EPOLL_CTL_ADD, fd, EPOLLIN, l, TAG_LISTENER);
 }
@@ -361,8 +364,10 @@ static int epoll_listen(struct io *io, struct io_listener *l, const struct io_ad
 	if (r < 0) {
 		close(fd);
 		l->fd = -1;
+		return r;
 	}
-	return r;
+	l->owns_path = addr->sa.sa_family == AF_UNIX;
+	return 0;
 }
 
 static int epoll_listen_addr(struct io *io, struct io_listener *l, struct io_addr *ret_addr)
@@ -387,7 +392,7 @@ static void epoll_unlisten(struct io *io, struct io_listener *l)
 	if (list_linked(&l->starved))
 		list_remove(&e->starved, &l->starved);
 	struct io_addr a;
-	if (epoll_listen_addr(io, l, &a) == 0 && a.sa.sa_family == AF_UNIX && a.un.sun_path[0])
+	if (l->owns_path && epoll_listen_addr(io, l, &a) == 0 && a.un.sun_path[0])
 		unlink(a.un.sun_path);
 	(void)ctl(e, EPOLL_CTL_DEL, l->fd, 0, l, TAG_LISTENER);
 	close(l->fd);
@@ -637,12 +642,20 @@ static int sleep_ms(struct io_epoll *e, int ms)
 	return note_events(e, epoll_wait(e->ep, e->events, EVENTS, ms));
 }
 
+/* Kernels before 5.11 have no epoll_pwait2, and a sandbox may not know it: then it sleeps for as many whole
+ * milliseconds as there are, for what is left may be polled. */
 static int sleep_us(struct io_epoll *e, uint64_t us)
 {
 	struct timespec t = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000) };
 	if (e->ring)
 		return ring_wait(e->ring, us * 1000);
-	return note_events(e, epoll_pwait2(e->ep, e->events, EVENTS, &t, NULL));
+	if (!e->whole_ms) {
+		int n = epoll_pwait2(e->ep, e->events, EVENTS, &t, NULL);
+		if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+			return note_events(e, n);
+		e->whole_ms = true;
+	}
+	return sleep_ms(e, us / 1000 < INT_MAX ? (int)(us / 1000) : INT_MAX);
 }
 
 /* The ring shows without a system call whether something has come. */
@@ -693,7 +706,7 @@ static void deliver(struct io_epoll *e, struct epoll_event *ev)
 		return; /* struck out */
 	switch (bits & TAG_MASK) {
 	case TAG_STREAM:
-		stream_event(e, (struct io_stream *)(void *)ptr, ev->events);
+		stream_event(e, (struct io_stream *)(void *)ptr, ev);
 		return;
 	case TAG_LISTENER:
 		listener_event(e, (struct io_listener *)(void *)(ptr - TAG_LISTENER));

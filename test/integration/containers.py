@@ -112,14 +112,14 @@ class Message:
         return self.head.start.split(" ")[1]
 
 
-def read_message(reader, answers_head=False):
+def read_message(reader, without_body=False):
     """A request, or an answer (to HEAD: without a body); None when the connection has ended."""
     raw = reader.until(b"\r\n\r\n")
     if raw is None:
         return None
     head = Head(raw)
     status = int(head.start.split(" ")[1]) if head.start.startswith("HTTP/") else None
-    if answers_head or (status and (status < 200 or status in (204, 304))):
+    if without_body or (status and (status < 200 or status in (204, 304))):
         body = b""
     elif head.get("Transfer-Encoding"):
         body = reader.chunks()
@@ -229,8 +229,9 @@ class Exchange:
 
 
 class ScriptedContainer:
-    def __init__(self, host="127.0.0.1", path=None, port=0):
+    def __init__(self, host="127.0.0.1", path=None, port=0, reads_bodies=True):
         self._lock = threading.Lock()
+        self._reads_bodies = reads_bodies
         self._steps = []
         self._last = echo
         self._sockets = set()
@@ -285,7 +286,7 @@ class ScriptedContainer:
         reader = Reader(sock)
         with contextlib.suppress(OSError, ValueError):
             while True:
-                request = read_message(reader)
+                request = read_message(reader, without_body=not self._reads_bodies)
                 if request is None:
                     break
                 exchange = Exchange(self, sock, request)

@@ -124,6 +124,15 @@ def test_malformed_after_good_requests(gateway, scripted):
     assert len(container.requests) == 3
 
 
+def test_malformed_after_somebody_elses_head(gateway, scripted):
+    """Whether an answer has a body is decided by its own request."""
+    berth = gateway(scripted())
+    for words in ("\x16\x03\x01\x02\x00\r\n\r\n", "GE(T / HTTP/1.1\r\n\r\n"):
+        assert berth.request("HEAD", "/berth/healthz").body == b""
+        with RawClient(berth.address) as client:
+            assert_problem(client.send(words).answer(), 400, "bad-request")
+
+
 def test_malformed_behind_a_pipelined_request(gateway, scripted):
     """The good one is answered first."""
     with RawClient(gateway(scripted()).address) as client:

@@ -167,6 +167,20 @@ def test_a_socket_that_is_handed_over(started, container, environment, tmp_path)
         assert request(f"127.0.0.1:{port}", "POST", "/", b"x").body == b"x"
 
 
+def test_a_unix_socket_that_is_handed_over_outlives_the_program(started, container, environment, tmp_path):
+    path = tmp_path / "front"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        for _ in range(2):  # as the service manager starts it anew
+            program = hand_over([listener], environment, tmp_path, "--containers", container().address)
+            started.append(program)
+            program.start()
+            assert program.wait_for(READY)["fronts"] == f"unix:{path}"
+            assert program.signal(signal.SIGTERM).wait() == 0
+            assert path.is_socket()
+
+
 def test_what_is_handed_over_must_listen(started, environment, tmp_path):
     with socket.socket() as idle:
         program = hand_over([idle], environment, tmp_path, "--containers", "127.0.0.1:1")

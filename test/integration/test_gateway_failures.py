@@ -1,6 +1,7 @@
 """Containers that die, answer nonsense, are slow or busy, and what their clients see."""
 
 import contextlib
+import http.client
 import re
 import socket
 import threading
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from berth import wait_until
+from berth import PATIENCE, wait_until
 from containers import Background, RawClient, close, echo, gateway, raw, reply, reset, scripted, when  # noqa: F401
 
 
@@ -138,6 +139,68 @@ def test_a_request_that_comes_back_keeps_its_turn(gateway, scripted):
     for one in others:
         assert one.result().status == 200
     assert [target for _, target in container.seen()] == ["/first", "/first", "/0", "/1", "/2"]
+
+
+# ---- a container that answers before it has read the request ----
+
+
+LONG = bytes(12 * 1000 * 1000)  # longer than the kernel takes, and than Berth keeps in memory
+TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
+
+
+def refuse(answer):
+    """Closes with the request's body unread, which resets the connection: it may overtake the answer."""
+    def step(exchange):
+        exchange.finish(answer)
+        exchange.sock.close()
+    return step
+
+
+def test_an_early_answer_is_passed_on(gateway, scripted):
+    container = scripted(reads_bodies=False).always(refuse(TOO_LARGE))
+    berth = gateway(container)
+    for _ in range(12):  # who is quicker differs
+        answer = berth.post("/", LONG)
+        assert (answer.status, answer.body) == (413, b"big")
+    assert len(container.requests) == 12
+    assert metric(berth, 'berth_container_failures_total{pool="default",container="container1"}') == 0
+
+
+def test_an_early_answer_without_its_end_is_not_taken_for_whole(gateway, scripted):
+    """After a reset nobody knows whether that was all of an answer that the connection's end shall end."""
+    berth = gateway(scripted(reads_bodies=False).always(refuse(b"HTTP/1.1 413 Too Large\r\n\r\nbig")))
+    for _ in range(4):
+        try:
+            answer = berth.post("/", LONG)
+        except (http.client.IncompleteRead, ConnectionResetError):
+            continue
+        assert answer.status in (502, 503)
+
+
+def test_a_container_that_stops_to_read(gateway, scripted, tmp_path):
+    """It takes no more of the request: it may answer, but nobody waits for that as for one that is at work."""
+    def stops_to_read(exchange):
+        exchange.sock.shutdown(socket.SHUT_RD)
+        while exchange.sock.recv(1 << 20):
+            pass
+
+    def answers(exchange):
+        stops_to_read(exchange)
+        refuse(TOO_LARGE)(exchange)
+
+    def is_silent(exchange):
+        stops_to_read(exchange)
+        over.wait(PATIENCE)
+
+    over = threading.Event()
+    container = scripted(path=tmp_path / "model", reads_bodies=False).then(answers).then(is_silent)
+    berth = gateway(container)
+    assert berth.post("/", LONG).status == 413
+    began = time.monotonic()
+    assert_problem(berth.post("/", LONG), 502, "container-lost")
+    assert time.monotonic() - began < PATIENCE / 2
+    over.set()
+    berth.wait_for("container1: takes no more of its request and does not answer")
 
 
 # ---- kept-alive connections that have ended ----

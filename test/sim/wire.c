@@ -226,9 +226,11 @@ ssize_t wire_send(struct wire_end *e, const struct iovec *iov, int n)
 	struct wire_end *to = wire_peer(e);
 	size_t want = 0;
 	CHECK(e->open && e->told_open);
-	if (e->told_broken || (e->err && rand_chance(e->wire->net->rand, 500000))) {
-		event_stop(e->wire->net->schedule, &e->arrival);
-		e->told_broken = true;
+	if (e->told_broken || e->send_failed)
+		return e->err;
+	if (e->err && rand_chance(e->wire->net->rand, 500000)) {
+		e->send_failed = true;
+		e->err_is_read = rand_chance(e->wire->net->rand, 500000);
 		return e->err;
 	}
 	for (int i = 0; i < n; i++)
@@ -312,10 +314,13 @@ static void on_arrival(struct event *ev)
 		e->ops->on_open(e);
 	} else if (wire_unread(e) && !e->paused) {
 		deliver(e);
-	} else if (e->err) { /* also while it is paused */
+	} else if (e->err && !e->err_is_read) { /* also while it is paused */
 		e->told_broken = true;
 		e->ops->on_broken(e, e->err);
-	} else if (e->fin && !e->told_eof && !e->paused) {
+	} else if (e->err && !e->told_broken && !e->paused) {
+		e->told_broken = e->told_eof = true;
+		e->ops->on_eof(e);
+	} else if (!e->err && e->fin && !e->told_eof && !e->paused) {
 		e->told_eof = true;
 		e->ops->on_eof(e);
 	}

@@ -53,7 +53,9 @@ struct wire_end {
 	int err;          /* < 0: the connection is broken, which may not have come here yet */
 	bool open;        /* has an owner */
 	bool told_open;   /* on_open has come, or does not come */
-	bool told_broken; /* on_broken has come */
+	bool told_broken; /* on_broken has come, or an EOF in its place */
+	bool send_failed; /* the error was told by wire_send … */
+	bool err_is_read; /* … and an EOF comes in its place, as from a kernel, which tells an error once */
 	bool told_eof;    /* on_eof has come */
 	bool fin;         /* the other end sends no more */
 	bool paused;      /* wants no bytes */
@@ -102,8 +104,8 @@ static inline struct wire_end *wire_peer(struct wire_end *e)
 	return &e->wire->end[e == &e->wire->end[0]];
 }
 
-/* How many bytes it took; less than all: on_room will come. Negative errno: broken, and on_broken will not
- * come. */
+/* How many bytes it took; less than all: on_room will come. Negative errno: broken. What is there still comes,
+ * and then on_broken, or on_eof in its place. */
 MUST_USE ssize_t wire_send(struct wire_end *e, const struct iovec *iov, int n);
 
 /* Sends no more; what was sent comes before the EOF. */

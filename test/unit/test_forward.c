@@ -69,8 +69,8 @@ static void test_requests(void **state)
 		/* hop by hop, and what Connection names (RFC 9110 §7.6.1) */
 		{ "GET / HTTP/1.1\r\nConnection: keep-alive, X-Private , close\r\nHost: h\r\nX-Private: 1\r\n"
 		  "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nX-Public: 2\r\n"
-		  "Trailer: x\r\nUpgrade: foo\r\nProxy-Authorization: Basic eA==\r\nx-private: 3\r\n" IDS
-		  "\r\n",
+		  "Trailer: x\r\nUpgrade: foo\r\nProxy-Authorization: Basic eA==\r\nx-private: 3\r\n"
+		  "HTTP2-Settings: AAMAAABk\r\n" IDS "\r\n",
 			"GET / HTTP/1.1\r\nHost: h\r\nX-Public: 2\r\n" IDS FORWARDED(
 				"192.0.2.7", "h") "Via: 1.1 berth\r\n" },
 		/* Authorization is the container's to see */
@@ -348,6 +348,18 @@ static void test_upgrade(void **state)
 		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: H2C\r\n\r\n", NULL },
 		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
 			NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: a/1.0, ,b\r\n\r\n",
+			"a/1.0, ,b" },
+		/* what only some readers take for a quoted string hides nothing */
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: \", h2c\r\n\r\n", NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: \"\r\n\r\n", NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: a\r\nUpgrade: h2c\r\n\r\n",
+			NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c/1\r\n\r\n", NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: a b\r\n\r\n", NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: /1\r\n\r\n", NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: a/\r\n\r\n", NULL },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: a/1/h2c\r\n\r\n", NULL },
 		{ "POST / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: "
 		  "websocket\r\nContent-Length: 3\r\n\r\n",
 			NULL }, /* with a body */

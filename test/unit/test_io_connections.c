@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -166,6 +167,62 @@ static void test_connect_anew_within_a_callback(void **state)
 	}
 }
 
+/* Its kernel takes bytes again, and there are some to receive. */
+static void make_both_ways_ready(struct pair *p)
+{
+	static char bytes[ROOM];
+	struct iovec iov = { bytes, sizeof bytes };
+	struct pollfd client = { .fd = p->client->stream.fd, .events = POLLIN | POLLOUT };
+	while (io_send(p->net.io, &p->client->stream, &iov, 1) == sizeof bytes)
+		;
+	send_text(p->server, "to the first");
+	while (poll(&client, 1, 0) >= 0 && client.revents != client.events)
+		(void)!recv(p->server->stream.fd, bytes, sizeof bytes, MSG_DONTWAIT);
+}
+
+static int other_listener;
+static int other_server;
+
+static void connect_to_the_other(struct end *e)
+{
+	static const char early[] = "early";
+	int fd = e->stream.fd;
+	if (!e->writables)
+		return;
+	e->on_event = NULL;
+	e->got = 0;
+	io_close(e->io, &e->stream);
+	assert_int_equal(io_connect(e->io, &e->stream, &reused_in->addr, &ops), 0);
+	assert_int_equal(e->stream.fd, fd);
+	struct pollfd listener = { .fd = other_listener, .events = POLLIN };
+	assert_int_equal(poll(&listener, 1, PATIENCE_US / 1000), 1);
+	other_server = accept(other_listener, NULL, NULL);
+	assert_true(other_server >= 0);
+	assert_int_equal(send(other_server, early, 5, 0), 5);
+}
+
+/* Likewise within on_writable, while the old connection has something to receive: the new one, whose server is
+ * quick to speak, is connected before it receives. */
+static void test_connect_anew_within_on_writable(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		struct pair p;
+		pair_open(&p, both[i]);
+		reused_in = &p.net;
+		other_listener = p.net.listener.fd;
+		io_listen_pause(p.net.io, &p.net.listener, true); /* this test accepts */
+		io_recv_pause(p.net.io, &p.server->stream, true);
+		make_both_ways_ready(&p);
+		p.client->connects = 0;
+		p.client->on_event = connect_to_the_other;
+		run_until(&p.net, &p.client->got, 5);
+		assert_int_equal(p.client->connects, 1);
+		assert_got(p.client, "early");
+		close(other_server);
+		pair_close(&p);
+	}
+}
+
 /* A child process that has not come to its exec yet holds a copy of each descriptor: a stream that is closed
  * is over all the same. */
 static void test_close_with_a_copy_elsewhere(void **state)
@@ -297,6 +354,27 @@ static void test_listen_fd(void **state)
 	net_close(&n);
 }
 
+/* A socket file that somebody else has made, who may listen on it again, outlives the listener. */
+static void test_listen_fd_leaves_the_path(void **state)
+{
+	struct net n;
+	struct io_addr addr;
+	char text[100];
+	struct stat st;
+	net_open(&n);
+	snprintf(text, sizeof text, "unix:%s/socket", n.dir);
+	assert_true(io_addr_parse(&addr, text));
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, &addr.sa, addr.len), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	n.listener.owns_path = true; /* memory that was another listener's */
+	assert_int_equal(io_listen_fd(n.io, &n.listener, fd, &listener_ops), 0);
+	io_unlisten(n.io, &n.listener);
+	assert_int_equal(lstat(text + 5, &st), 0);
+	assert_int_equal(unlink(text + 5), 0);
+	net_close(&n);
+}
+
 /* Without descriptors, connections wait until there are some again, and the loop sleeps meanwhile. */
 static void test_out_of_descriptors(void **state)
 {
@@ -337,6 +415,7 @@ static int run(const char *loop)
 		cmocka_unit_test(test_close_another_of_the_batch),
 		cmocka_unit_test(test_free_another_of_the_batch),
 		cmocka_unit_test(test_connect_anew_within_a_callback),
+		cmocka_unit_test(test_connect_anew_within_on_writable),
 		cmocka_unit_test(test_close_with_a_copy_elsewhere),
 		cmocka_unit_test(test_refuse_a_connection),
 		cmocka_unit_test(test_listener_pause),
@@ -344,6 +423,7 @@ static int run(const char *loop)
 		cmocka_unit_test(test_address_in_use),
 		cmocka_unit_test(test_unix_leftovers),
 		cmocka_unit_test(test_listen_fd),
+		cmocka_unit_test(test_listen_fd_leaves_the_path),
 		cmocka_unit_test(test_out_of_descriptors),
 	};
 	return cmocka_run_group_tests_name(loop, tests, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 
 /* ---- bytes ---- */
@@ -134,6 +135,33 @@ static void test_send_to_nobody(void **state)
 	struct iovec iov = slice("x");
 	assert_true(io_send(p.net.io, &p.client->stream, &iov, 1) < 0); /* and no SIGPIPE */
 	pair_close(&p);
+}
+
+/* The peer has answered and closed without reading all: what it sent is received although sends fail, and then
+ * comes the end: an EOF, for the error was told by the send, or an error, or both. */
+static void test_receive_after_a_send_that_failed(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		struct pair p;
+		struct iovec iov = slice("more");
+		struct pollfd broken = { .events = POLLIN };
+		pair_open(&p, both[i]);
+		send_text(p.client, "unread");
+		send_text(p.server, "answer");
+		io_close(p.net.io, &p.server->stream);
+		broken.fd = p.client->stream.fd;
+		while (!(broken.revents & POLLHUP))
+			assert_int_equal(poll(&broken, 1, 10), 1);
+		assert_true(io_send(p.net.io, &p.client->stream, &iov, 1) < 0);
+		assert_true(io_send(p.net.io, &p.client->stream, &iov, 1) < 0);
+		assert_int_equal(p.client->got + p.client->eofs + p.client->errors, 0);
+		run_until(&p.net, &p.client->got, 6);
+		assert_got(p.client, "answer");
+		run_quietly(&p.net);
+		assert_in_range(p.client->eofs + p.client->errors, 1, 2);
+		assert_true(p.client->eofs < 2 && p.client->errors < 2);
+		pair_close(&p);
+	}
 }
 
 /* ---- more than the kernel takes ---- */
@@ -380,6 +408,7 @@ static int run(const char *loop)
 		cmocka_unit_test(test_close_delivers),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_send_to_nobody),
+		cmocka_unit_test(test_receive_after_a_send_that_failed),
 		cmocka_unit_test(test_short_sends),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_pauses_in_a_long_transfer),

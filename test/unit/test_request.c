@@ -443,6 +443,28 @@ static bool is_tchar(int c)
 }
 
 /* Every byte in the middle of each part of a request, beside what the grammar says of it. */
+/* A head that did not come to its end tells its own method, or none: never that of the head before it. */
+static void test_method_of_what_is_no_head(void **state)
+{
+	static const struct {
+		const char *in;
+		enum http_method method;
+		enum parse_status status;
+	} cases[] = {
+		{ "", HTTP_METHOD_OTHER, PARSE_MORE }, { "\r", HTTP_METHOD_OTHER, PARSE_MORE },
+		{ "HEA", HTTP_METHOD_OTHER, PARSE_MORE }, { "\x16\x03\x01", HTTP_METHOD_OTHER, PARSE_BAD },
+		{ "\rGET / HTTP/1.1\r\n", HTTP_METHOD_OTHER, PARSE_BAD },
+		{ "HEAD /a", HTTP_HEAD, PARSE_MORE },
+		{ "HEAD / HTTP/1.1\r\n\r\n", HTTP_HEAD, PARSE_BAD }, /* without a Host */
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct http_head h = { .method = cases[i].method == HTTP_HEAD ? HTTP_GET : HTTP_HEAD };
+		assert_int_equal(
+			http_parse_request(cases[i].in, strlen(cases[i].in), 1000, &h), cases[i].status);
+		assert_int_equal(h.method, cases[i].method);
+	}
+}
+
 static void test_every_byte_in_every_part(void **state)
 {
 	static const char text[] = "METHOD /path-path-path-path?query HTTP/1.0\r\nName-Name-Name-Name: "
@@ -522,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_method_of_what_is_no_head),
 		cmocka_unit_test(test_every_byte_in_every_part),
 		cmocka_unit_test(test_field_count),
 		cmocka_unit_test(test_limit),
