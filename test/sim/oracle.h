@@ -30,7 +30,7 @@ struct container_watch {
 	bool down;
 	uint64_t probe_due_us; /* its health check, at the latest; UINT64_MAX: none is due */
 	bool available;
-	uint64_t requests, retry_at_us;
+	uint64_t requests, failures, retry_at_us;
 	uint64_t on_slot[ORACLE_SLOTS]; /* number of the ticket on each slot; 0: none */
 };
 
