@@ -292,6 +292,8 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 	}
 	if (!strcmp(name, "containers"))
 		p->n_containers = strtoul(value, NULL, 10);
+	else if (!strcmp(name, "pools")) /* 0 or 1 */
+		s->next.settings.n_pools = strtoul(value, NULL, 10);
 	else if (!strcmp(name, "slots"))
 		p->slots = (uint32_t)strtoul(value, NULL, 10);
 	else if (!strcmp(name, "queue.max"))
