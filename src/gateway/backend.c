@@ -48,7 +48,7 @@ static void on_watch(struct io_timer *t)
 			arm(b, now_us + next_probe_us(b));
 		return;
 	}
-	if (b->container->state != CONTAINER_STARTING && b->container->retry_at_us > now_us) {
+	if (b->container->retry_at_us > now_us) {
 		arm(b, b->container->retry_at_us);
 		return;
 	}
@@ -214,7 +214,7 @@ void backend_note(struct backend *b, enum container_state before)
 
 void backend_retry_later(struct backend *b)
 {
-	if (b->container->state == CONTAINER_DOWN || b->container->state == CONTAINER_RESTING)
+	if (b->container->state != CONTAINER_UP)
 		arm(b, b->container->retry_at_us);
 }
 

@@ -273,7 +273,8 @@ static void closed_timer(struct upstream *u)
 {
 	switch (u->slot->state) {
 	case SLOT_CONNECTING:
-		upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
+		if (!upstream_hindered(u, u->connect_err))
+			upstream_failed(u, FAILURE_UNDELIVERED, strerror(-u->connect_err));
 		return;
 	case SLOT_BUSY:
 		if (upstream_request_is_lost(u))

@@ -407,6 +407,8 @@ static void container_event(struct scene *s, struct party *p, const char *verb, 
 		p->dial = DIAL_REFUSED;
 	} else if (!strcmp(verb, "accepts")) {
 		p->dial = DIAL_TRY;
+	} else if (!strcmp(verb, "rests")) {
+		must_be(s, c->state == CONTAINER_RESTING, "that the container rests");
 	} else if (!strcmp(verb, "is")) {
 		bool up = c->state == CONTAINER_UP && c->slots[SLOT_FREE].len;
 		must_be(s,
@@ -457,6 +459,10 @@ static void play_line(struct scene *s, char *line)
 	if (!strcmp(subject, "set")) {
 		char *name = word(&rest);
 		set_setting(s, name, rest ? rest : none);
+		return;
+	}
+	if (!strcmp(subject, "descriptors") && rest) { /* of the gateway's, for connections */
+		s->sim->faults.ppm[FAULT_CONNECT] = !strcmp(rest, "lack") ? SECOND : 0;
 		return;
 	}
 	start(s);
