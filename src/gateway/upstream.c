@@ -147,8 +147,7 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 	case UPSTREAM_CONNECTING:
 		CHECK(u->phase == UPSTREAM_HEAD); /* bytes without a connection */
 	}
-	if ((u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) && u->got_bytes && !u->zombie &&
-		!u->probe)
+	if (u->phase == UPSTREAM_BODY && !u->zombie && !u->probe)
 		upstream_set_deadline(u, settings_of(u)->timeouts.idle_us);
 }
 

@@ -281,6 +281,7 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 		{ "health.backoff_max", &p->health.backoff_max_us },
 		{ "health.interval", &p->health.interval_us },
 		{ "timeouts.first_byte", &p->timeouts.first_byte_us },
+		{ "timeouts.idle", &p->timeouts.idle_us },
 		{ "timeouts.connect", &p->timeouts.connect_us },
 		{ "drain_timeout", &s->next.settings.drain_timeout_us },
 	};
