@@ -46,7 +46,8 @@ struct slot {
 enum container_state {
 	CONTAINER_STARTING, /* not heard of yet */
 	CONTAINER_UP,
-	CONTAINER_RESTING, /* said that it is busy although we thought it free; asked again at retry_at_us */
+	CONTAINER_RESTING, /* said that it is busy although we thought it free, or we could not connect to it for
+			      want of something of our own; asked again at retry_at_us */
 	CONTAINER_DOWN,    /* known not to answer; tried again at retry_at_us */
 };
 
@@ -236,6 +237,12 @@ void slot_settle(struct slot *s);
 /* The container said that it is busy, before it acted on the request: it RESTS for a while, and its FREE
  * slots are DOWN. The slot's ticket is detached, RUNNING without a slot (requeue it): the return value. */
 struct ticket *slot_bounced(struct slot *s, uint64_t now_us);
+
+/* It could not be connected for want of something of our own, a descriptor or a port: that says nothing about
+ * the container. One that is UP RESTS for a while, unless a kept-alive connection of it is free by now, or
+ * nobody waited for this one; others are tried again after a pause, at retry_at_us. The slot's ticket is
+ * detached, RUNNING without a slot (requeue it): the return value, NULL when there was none. */
+struct ticket *slot_hindered(struct slot *s, uint64_t now_us);
 
 /* The slot's connection is gone. Its ticket is detached, RUNNING without a slot (requeue it, or ticket_fail
  * it): the return value, NULL when there was none. The slot is FREE and unconnected, or DOWN when that took

@@ -239,6 +239,14 @@ void slot_settle(struct slot *s)
 	container_refile(s->container);
 }
 
+static void rest(struct container *c, uint64_t now_us)
+{
+	c->retry_at_us = now_us + c->rest_us;
+	c->rest_us = c->rest_us * 2 < REST_MAX_US ? c->rest_us * 2 : REST_MAX_US;
+	if (c->state == CONTAINER_UP)
+		leave_service(c, CONTAINER_RESTING);
+}
+
 struct ticket *slot_bounced(struct slot *s, uint64_t now_us)
 {
 	struct container *c = s->container;
@@ -247,12 +255,34 @@ struct ticket *slot_bounced(struct slot *s, uint64_t now_us)
 	s->ticket = NULL;
 	t->slot = NULL;
 	avoid(t, c);
-	c->retry_at_us = now_us + c->rest_us;
-	c->rest_us = c->rest_us * 2 < REST_MAX_US ? c->rest_us * 2 : REST_MAX_US;
 	s->connected = false;
 	slot_set_state(s, SLOT_DOWN);
-	if (c->state == CONTAINER_UP)
-		leave_service(c, CONTAINER_RESTING);
+	rest(c, now_us);
+	return t;
+}
+
+static bool has_connection_free(const struct container *c)
+{
+	struct list_node *n = list_first(&c->slots[SLOT_FREE]); /* connected ones stand first */
+	return n && CONTAINER_OF(n, struct slot, node)->connected;
+}
+
+struct ticket *slot_hindered(struct slot *s, uint64_t now_us)
+{
+	struct container *c = s->container;
+	struct ticket *t = s->ticket;
+	CHECK(s->state == SLOT_CONNECTING);
+	bool rests = c->state != CONTAINER_UP || (t && !has_connection_free(c));
+	s->ticket = NULL;
+	s->probing = false;
+	if (t) {
+		t->slot = NULL;
+		avoid(t, c); /* there may be ports towards another one */
+	}
+	slot_set_state(s, rests ? SLOT_DOWN : SLOT_FREE);
+	if (rests &&
+		(c->state == CONTAINER_UP || now_us >= c->retry_at_us)) /* several at once are one reason */
+		rest(c, now_us);
 	return t;
 }
 

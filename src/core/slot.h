@@ -3,7 +3,8 @@
 #pragma once
 #include "core/pool.h"
 
-/* Pauses of a container that says that it is busy: doubled each time, until it answers. */
+/* Pauses of a container that says that it is busy, or cannot be connected for want of something of our own:
+ * doubled each time, until it answers. */
 enum { REST_MIN_US = 20 * 1000, REST_MAX_US = 1000 * 1000 };
 
 /* Checks the move against the table, then moves: the slot's lists and its container's place among the

@@ -48,7 +48,7 @@ static void on_watch(struct io_timer *t)
 			arm(b, now_us + next_probe_us(b));
 		return;
 	}
-	if (b->container->state != CONTAINER_STARTING && b->container->retry_at_us > now_us) {
+	if (b->container->retry_at_us > now_us) {
 		arm(b, b->container->retry_at_us);
 		return;
 	}
@@ -58,7 +58,9 @@ static void on_watch(struct io_timer *t)
 		route_pump(b->route);
 		return;
 	}
-	struct slot *s = b->leaving ? NULL : container_retry(b->container);
+	bool is_over =
+		b->leaving && b->container->draining; /* else the queue of a pool that is gone needs it */
+	struct slot *s = is_over ? NULL : container_retry(b->container);
 	if (s)
 		(void)upstream_connect(upstream_of(s));
 	else /* one is being tried, or still at an old request: look again */
@@ -212,7 +214,7 @@ void backend_note(struct backend *b, enum container_state before)
 
 void backend_retry_later(struct backend *b)
 {
-	if (b->container->state == CONTAINER_DOWN || b->container->state == CONTAINER_RESTING)
+	if (b->container->state != CONTAINER_UP)
 		arm(b, b->container->retry_at_us);
 }
 
@@ -220,6 +222,8 @@ void backend_follow(struct backend *b)
 {
 	const struct container *c = b->container;
 	uint64_t due_us = b->timer.due_us, now_us = b->route->reactor->io->now_us;
+	if (b->leaving && !c->draining) /* its pool was gone and is back; whether with it is yet to be said */
+		update_draining(b);
 	container_follow(b->container, now_us);
 	if (c->state == CONTAINER_UP && b->route->settings->health.path) {
 		uint64_t next_us = now_us + next_probe_us(b);

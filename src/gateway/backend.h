@@ -73,7 +73,7 @@ static inline struct upstream *upstream_of(const struct slot *s)
  * closed, the next try is set, the status file is due. */
 void backend_note(struct backend *b, enum container_state before);
 
-/* After a failure: while the container is DOWN it is tried again at its retry_at_us. */
+/* After a failure: while the container is not UP it is tried again at its retry_at_us. */
 void backend_retry_later(struct backend *b);
 
 /* The route has other settings: what is timed by the old ones comes no later than by these. */

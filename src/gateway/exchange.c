@@ -232,8 +232,8 @@ void exchange_problem(struct exchange *ex, enum problem p, const char *detail)
 			proxy_status(p, line));
 }
 
-/* Back to its old place. False without memory. */
-static bool queue_again(struct exchange *ex, const char *reason)
+/* Back to its old place. queued_us: from when on queue.max_wait counts. False without memory. */
+static bool queue_again(struct exchange *ex, const char *reason, uint64_t queued_us)
 {
 	if (ticket_requeue(&ex->ticket) < 0)
 		return false;
@@ -242,7 +242,7 @@ static bool queue_again(struct exchange *ex, const char *reason)
 	if (ex->job) {
 		job_queued_again(ex->job, reason);
 	} else {
-		ex->request->queued_us = reactor_of(ex)->io->now_us;
+		ex->request->queued_us = queued_us;
 		client_watch_wait(ex->client);
 	}
 	return true;
@@ -294,17 +294,28 @@ void exchange_failed(struct exchange *ex, enum failure failure)
 	if (failure_is_undelivered(failure) && exchange_runs(ex))
 		ex->undelivered++;
 	if (may_try_again(ex, failure) && has_room_to_try(ex, failure) &&
-		queue_again(ex, failure_text(failure)))
+		queue_again(ex, failure_text(failure), reactor_of(ex)->io->now_us))
 		return;
 	exchange_problem(ex, failure == FAILURE_BAD_ANSWER ? PROBLEM_BAD_ANSWER : PROBLEM_CONTAINER_LOST,
 		failure_text(failure));
 }
 
+static const char no_memory[] = "out of memory for the queue";
+
 void exchange_bounced(struct exchange *ex)
 {
 	ex->bounces++;
-	if (!queue_again(ex, "the container was busy"))
-		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory for the queue");
+	if (!queue_again(ex, "the container was busy", reactor_of(ex)->io->now_us))
+		exchange_problem(ex, PROBLEM_OVERLOADED, no_memory);
+}
+
+/* As long as the want lasts it is tried again and again: all of that is one wait. */
+void exchange_hindered(struct exchange *ex)
+{
+	if (exchange_runs(ex))
+		ex->undelivered++;
+	if (!queue_again(ex, "Berth could not connect to the container", ex->request->queued_us))
+		exchange_problem(ex, PROBLEM_OVERLOADED, no_memory);
 }
 
 /* ---- jobs ---- */

@@ -147,6 +147,9 @@ void exchange_failed(struct exchange *ex, enum failure failure);
 /* The container said busy; the ticket has no slot any more: back into the queue. */
 void exchange_bounced(struct exchange *ex);
 
+/* It could not be sent for want of something of Berth's own; likewise. */
+void exchange_hindered(struct exchange *ex);
+
 /* A sign of life for a client whose event stream waits in the queue. In answer.c. */
 void exchange_beat(struct exchange *ex);
 

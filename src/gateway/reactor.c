@@ -158,6 +158,15 @@ static bool any_sends(const struct list *clients)
 	return false;
 }
 
+/* The pool is gone, and b works on for those who wait, or whose jobs are being committed. It gets what comes
+ * back to the queue as well, and so is not drained before it goes. */
+static bool is_needed(const struct backend *b)
+{
+	const struct pool *p = &b->route->pool;
+	bool works_on = !b->container->draining || b->held || b->retiring;
+	return b->route->gone && works_on && order_len(&p->queue) + p->reserved;
+}
+
 /* Backends that leave go when nothing is in flight there any more; those of a pool that is gone stay until
  * its queue is empty. */
 static void remove_leaving(struct reactor *r)
@@ -167,11 +176,8 @@ static void remove_leaving(struct reactor *r)
 		struct pool *p = &r->routes[i]->pool;
 		for (uint32_t k = p->n_containers; k-- > 0;) {
 			struct backend *b = backend_of(p->containers[k]);
-			bool queue_needs_it = r->routes[i]->gone && order_len(&p->queue);
-			if (!b->leaving || queue_needs_it)
+			if (!b->leaving || is_needed(b))
 				continue;
-			if (!b->container->draining)
-				container_drain(b->container, true);
 			if (container_is_at_rest(b->container))
 				backend_remove(b);
 		}

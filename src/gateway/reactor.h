@@ -74,6 +74,7 @@ struct reactor {
 	bool draining;
 	struct io_timer drain_timer, log_timer;
 	uint64_t started_us;
+	uint64_t lack_told_us; /* when it was last said that containers cannot be connected; 0: never */
 	/* scratch */
 	struct http_head request_head, answer_head;
 	struct json json;

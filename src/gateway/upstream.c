@@ -148,8 +148,7 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 	case UPSTREAM_CONNECTING:
 		CHECK(u->phase == UPSTREAM_HEAD); /* bytes without a connection */
 	}
-	if ((u->phase == UPSTREAM_HEAD || u->phase == UPSTREAM_BODY) && u->got_bytes && !u->zombie &&
-		!u->probe)
+	if (u->phase == UPSTREAM_BODY && !u->zombie && !u->probe)
 		upstream_set_deadline(u, settings_of(u)->timeouts.idle_us);
 }
 
@@ -276,7 +275,8 @@ static void closed_timer(struct upstream *u)
 {
 	switch (u->slot->state) {
 	case SLOT_CONNECTING:
-		upstream_failed(u, FAILURE_UNDELIVERED, "cannot be connected");
+		if (!upstream_hindered(u, u->connect_err))
+			upstream_failed(u, FAILURE_UNDELIVERED, strerror(-u->connect_err));
 		return;
 	case SLOT_BUSY:
 		if (upstream_request_is_lost(u))

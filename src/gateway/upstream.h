@@ -57,6 +57,7 @@ struct upstream {
 	uint64_t ask_again_us;             /* the next pause between two idle probes */
 	const struct pool_settings *rules; /* borrowed: by which it is probed, or was given up; else NULL */
 	int status;                        /* of the answer at hand */
+	int connect_err;                   /* by which it could not be connected at once: -errno, or 0 */
 	int send_err; /* < 0: the container takes no more of the request; it may have answered all the same */
 	struct tunnel *tunnel; /* owned; while TUNNEL, else NULL */
 };
@@ -97,6 +98,11 @@ void upstream_ask_again(struct upstream *u);
 
 /* The slot's connection is of no more use. what: for the log; NULL when it is nothing to speak of. */
 void upstream_failed(struct upstream *u, enum failure failure, const char *what);
+
+/* The slot's connection did not come to be, by this -errno. True when that says nothing about the container,
+ * for it is this machine that lacks something: the request waits in its old place for another try. In
+ * upstream_ask.c. */
+MUST_USE bool upstream_hindered(struct upstream *u, int err);
 
 /* The answer's last byte is in, or the probe is through; keep: the connection may be used again. part: for
  * the exchange, the last of its answer; NULL when there is none to tell. */

@@ -174,8 +174,11 @@ static size_t take_head(struct upstream *u, const char *bytes, size_t n)
 			answer_lost(u, FAILURE_BAD_ANSWER, "it switches protocols without being asked to");
 		return 0;
 	}
-	if (head->status < 200)
-		return head->bytes; /* 100 and 103 are between the container and Berth */
+	if (head->status < 200) { /* 100, 102 and 103 are between the container and Berth: it is at work */
+		if (!u->zombie && !u->probe)
+			upstream_set_deadline(u, settings_of(u)->timeouts.first_byte_us);
+		return head->bytes;
+	}
 	http_body_init(&u->body, head);
 	u->keep_alive = head->keep_alive;
 	u->status = head->status;

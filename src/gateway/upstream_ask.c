@@ -1,12 +1,17 @@
 /* upstream_ask: connects to containers, and sends them requests. */
+#include "base/log.h"
 #include "gateway/backend.h"
 #include "gateway/exchange.h"
 #include "gateway/reactor.h"
 #include "gateway/upstream.h"
 
 #include <errno.h>
+#include <string.h>
 
-enum { LAST_WORD_US = 1000 * 1000 }; /* for the answer of a container that takes no more of its request */
+enum {
+	LAST_WORD_US = 1000 * 1000, /* for the answer of a container that takes no more of its request */
+	LACK_TOLD_US = 10 * 1000 * 1000
+};
 
 static struct reactor *reactor_of(const struct upstream *u)
 {
@@ -118,6 +123,46 @@ static int connect_to(struct io *io, struct upstream *u, const struct container_
 	return io_connect(io, &u->stream, &cs->addr, &upstream_stream_ops);
 }
 
+/* One line in LACK_TOLD_US, for all connections fail of the same cause. */
+static void tell_lack(struct upstream *u, int err)
+{
+	struct reactor *r = reactor_of(u);
+	if (r->lack_told_us && r->io->now_us < r->lack_told_us + LACK_TOLD_US)
+		return;
+	r->lack_told_us = r->io->now_us;
+	log_warning("%s: cannot be connected for now: %s (%s)", u->backend->settings.name, strerror(-err),
+		err == -EADDRNOTAVAIL ? "no local port is free towards it: widen net.ipv4.ip_local_port_range"
+			: err == -EMFILE ? "raise the limit of open files: ulimit -n"
+			: err == -ENFILE ? "raise the machine's limit of open files: fs.file-max"
+					 : "this machine has too little memory for its sockets");
+}
+
+/* This machine has no descriptor, port or memory left. */
+static bool is_own_lack(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -EADDRNOTAVAIL || err == -ENOBUFS || err == -ENOMEM;
+}
+
+bool upstream_hindered(struct upstream *u, int err)
+{
+	struct backend *b = u->backend;
+	enum container_state before = u->slot->container->state;
+	if (!is_own_lack(err))
+		return false;
+	upstream_close(u);
+	upstream_forget(u);
+	struct exchange *ex = upstream_detach(u);
+	struct ticket *t = slot_hindered(u->slot, reactor_of(u)->io->now_us);
+	backend_note(b, before);
+	backend_retry_later(b);
+	if (t)
+		exchange_hindered(ex);
+	else if (ex)
+		exchange_bury(ex); /* an orphan */
+	route_pump(b->route);
+	return true;
+}
+
 int upstream_connect(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
@@ -125,6 +170,9 @@ int upstream_connect(struct upstream *u)
 	u->proven = false;
 	u->asked_us = r->io->now_us;
 	int err = connect_to(r->io, u, &u->backend->settings);
+	u->connect_err = err;
+	if (is_own_lack(err))
+		tell_lack(u, err);
 	if (err < 0) { /* likewise: in a fresh event */
 		u->phase = UPSTREAM_CLOSED;
 		io_timer_set(r->io, &u->timer, r->io->now_us);

@@ -4,6 +4,7 @@ import contextlib
 import json
 import pathlib
 import re
+import resource
 import select
 import threading
 
@@ -433,6 +434,33 @@ def test_a_full_house_does_not_lock_the_operator_out(started, environment, scrip
     assert "cannot accept connections" not in berth.output
     for one in (*operators, *held):
         one.close()
+    end(berth)
+
+
+def test_a_want_of_descriptors_is_not_the_containers(started, environment, scripted, tmp_path):
+    """Requests that cannot be sent for now wait, the log says why, and no container is out for it."""
+    container = scripted().always(reply(b"ok", Connection="close"))  # each request needs a descriptor of its own
+    berth = Berth("serve", cwd=tmp_path, env=environment).containers(container).flag("retry", "never")
+    started.append(berth)
+    berth.start().wait_for_slots(1)
+    with RawClient(berth.address) as client, RawClient(berth.address) as other, RawClient(berth.admin) as operator:
+        assert client.request("POST", "/", b"x").answer().body == b"ok"
+        assert other.request("POST", "/", b"x").answer().body == b"ok"
+
+        def waiting():
+            status = operator.request("GET", "/status", head=f"Host: {berth.admin}\r\n").answer()
+            return json.loads(status.body)["pools"][0]["queue"]["length"]
+        assert waiting() == 0
+        files = resource.prlimit(berth.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(berth.process.pid, resource.RLIMIT_NOFILE, (3, files[1]))
+        client.request("POST", "/", b"x")
+        berth.wait_for(r"container1: cannot be connected for now: Too many open files \(.*ulimit -n\)")
+        other.request("POST", "/", b"x")
+        wait_until(lambda: waiting() == 2, "a queue of 2")
+        resource.prlimit(berth.process.pid, resource.RLIMIT_NOFILE, files)
+        assert [one.answer().body for one in (client, other)] == [b"ok", b"ok"]
+    assert [one["failures"] for one in berth.pool()["containers"]] == [0]
+    assert berth.output.count("cannot be connected") == 1 and "down" not in berth.output
     end(berth)
 
 

@@ -281,6 +281,7 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 		{ "health.backoff_max", &p->health.backoff_max_us },
 		{ "health.interval", &p->health.interval_us },
 		{ "timeouts.first_byte", &p->timeouts.first_byte_us },
+		{ "timeouts.idle", &p->timeouts.idle_us },
 		{ "timeouts.connect", &p->timeouts.connect_us },
 		{ "drain_timeout", &s->next.settings.drain_timeout_us },
 	};
@@ -292,6 +293,8 @@ static void set_setting(struct scene *s, const char *name, const char *value)
 	}
 	if (!strcmp(name, "containers"))
 		p->n_containers = strtoul(value, NULL, 10);
+	else if (!strcmp(name, "pools")) /* 0 or 1 */
+		s->next.settings.n_pools = strtoul(value, NULL, 10);
 	else if (!strcmp(name, "slots"))
 		p->slots = (uint32_t)strtoul(value, NULL, 10);
 	else if (!strcmp(name, "queue.max"))
@@ -405,6 +408,8 @@ static void container_event(struct scene *s, struct party *p, const char *verb, 
 		p->dial = DIAL_REFUSED;
 	} else if (!strcmp(verb, "accepts")) {
 		p->dial = DIAL_TRY;
+	} else if (!strcmp(verb, "rests")) {
+		must_be(s, c->state == CONTAINER_RESTING, "that the container rests");
 	} else if (!strcmp(verb, "is")) {
 		bool up = c->state == CONTAINER_UP && c->slots[SLOT_FREE].len;
 		must_be(s,
@@ -455,6 +460,10 @@ static void play_line(struct scene *s, char *line)
 	if (!strcmp(subject, "set")) {
 		char *name = word(&rest);
 		set_setting(s, name, rest ? rest : none);
+		return;
+	}
+	if (!strcmp(subject, "descriptors") && rest) { /* of the gateway's, for connections */
+		s->sim->faults.ppm[FAULT_CONNECT] = !strcmp(rest, "lack") ? SECOND : 0;
 		return;
 	}
 	start(s);

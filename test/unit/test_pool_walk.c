@@ -309,6 +309,30 @@ static void do_bounced(struct walk *w)
 	try_again_or_not(w, t, mc);
 }
 
+static void do_hindered(struct walk *w)
+{
+	struct model_container *mc = NULL;
+	struct model_slot *ms = NULL;
+	if (!pick(w, 1 << SLOT_CONNECTING, &mc, &ms))
+		return;
+	bool spare = false, up = mc->state == CONTAINER_UP;
+	for (uint32_t k = 0; k < mc->n_slots; k++)
+		spare |= mc->slot[k].state == SLOT_FREE && mc->slot[k].connected;
+	struct ticket *t = slot_hindered(real_slot(w, mc, ms), w->now_us);
+	assert_ptr_equal(t, ms->ticket);
+	*ms = (struct model_slot){ .state = ms->state };
+	bool rests = !up || (t && !spare);
+	model_set(w, mc, ms, rests ? SLOT_DOWN : SLOT_FREE);
+	if (rests && (up || w->now_us >= mc->retry_at_us)) {
+		mc->retry_at_us = w->now_us + mc->rest_us;
+		mc->rest_us = doubled(mc->rest_us, REST_MAX_US);
+	}
+	if (rests && up)
+		model_leave_service(w, mc, CONTAINER_RESTING);
+	if (t)
+		try_again_or_not(w, t, mc);
+}
+
 /* What one of the calls gave that take a slot without a ticket. */
 static void assert_taken(
 	struct walk *w, struct model_container *mc, const struct slot *s, bool expected, bool probing)
@@ -409,7 +433,7 @@ static void do_remove(struct walk *w)
 static void step(struct walk *w)
 {
 	static void (*const rare[])(struct walk * w) = { do_failed, do_up_or_down, do_drain, do_add,
-		do_remove, do_bounced, do_restore, do_settle };
+		do_remove, do_bounced, do_restore, do_settle, do_hindered };
 	w->now_us += below(w, 2000);
 	uint32_t dice = below(w, 1000);
 	if (dice < 250)

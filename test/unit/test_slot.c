@@ -511,6 +511,78 @@ static void test_refused_while_resting(void **state)
 	close_pool(&o);
 }
 
+/* ---- want of something of our own ---- */
+
+static void test_hindered(void **state)
+{
+	struct one o;
+	struct slot *s;
+	struct ticket *t;
+	open_up(&o, 2);
+	slot_disconnected(&o.c->slot[0]);
+	slot_disconnected(&o.c->slot[1]);
+	struct slot *a = run(&o, 0), *b = run(&o, 1);
+	assert_ptr_equal(slot_hindered(a, 1000), &o.t[0]);
+	assert_ptr_equal(slot_hindered(b, 1000), &o.t[1]);
+	assert_int_equal(o.c->state, CONTAINER_RESTING);
+	assert_int_equal(o.c->failures + o.c->failures_in_a_row, 0);
+	assert_int_equal(o.c->retry_at_us, 1000 + REST_MIN_US); /* both for the same reason */
+	assert_int_equal(ticket_requeue(&o.t[1]), 0);
+	assert_int_equal(ticket_requeue(&o.t[0]), 0);
+	assert_int_equal(pool_admit(&o.pool, &o.t[2], 0, 0, &s), ADMIT_WAIT); /* it is not down */
+	container_up(o.c);
+	for (int i = 0; i < 3; i++) {
+		assert_true(pool_match(&o.pool, 0, &t, &s));
+		assert_ptr_equal(t, &o.t[i]);
+		connect_if_cold(s, 0);
+		slot_answered(s, true, 0);
+	}
+	close_pool(&o);
+}
+
+/* What needs no further connection goes on. */
+static void test_hindered_beside_a_free_connection(void **state)
+{
+	struct one o;
+	struct slot *s;
+	struct ticket *t;
+	open_up(&o, 2);
+	slot_disconnected(&o.c->slot[1]);
+	struct slot *a = run(&o, 0), *b = run(&o, 1);
+	assert_int_equal(b->state, SLOT_CONNECTING);
+	slot_answered(a, true, 0);
+	assert_ptr_equal(slot_hindered(b, 1000), &o.t[1]);
+	assert_int_equal(o.c->state, CONTAINER_UP);
+	assert_int_equal(ticket_requeue(&o.t[1]), 0);
+	assert_true(pool_match(&o.pool, 0, &t, &s));
+	assert_ptr_equal(s, a);
+	slot_answered(a, true, 0);
+	close_pool(&o);
+}
+
+/* Nobody waits: not before, not while, not after it is up. */
+static void test_hindered_without_a_request(void **state)
+{
+	struct one o;
+	open_pool(&o, 1, &limits);
+	assert_null(slot_hindered(container_retry(o.c), 1000));
+	assert_int_equal(o.c->state, CONTAINER_STARTING);
+	assert_int_equal(o.c->retry_at_us, 1000 + REST_MIN_US);
+	slot_connected(container_retry(o.c), false, 0);
+	slot_disconnected(&o.c->slot[0]);
+	assert_null(slot_hindered(container_check(o.c), 2000));
+	assert_int_equal(o.c->state, CONTAINER_UP);
+	assert_null(slot_hindered(container_probe(o.c), 2000));
+	assert_int_equal(o.c->state, CONTAINER_UP);
+	assert_int_equal(free_slots(&o), 1);
+	assert_false(o.c->slot[0].probing);
+	container_down(o.c, 3000);
+	assert_null(slot_hindered(container_retry(o.c), 3500));
+	assert_int_equal(o.c->state, CONTAINER_DOWN);
+	assert_int_equal(o.c->retry_at_us, 4000); /* no sooner than it would have been tried */
+	close_pool(&o);
+}
+
 /* ---- which container a second try goes to ---- */
 
 static void test_another_container_for_the_second_try(void **state)
@@ -574,6 +646,9 @@ int main(void)
 		cmocka_unit_test(test_rests_grow),
 		cmocka_unit_test(test_answer_ends_the_rest),
 		cmocka_unit_test(test_refused_while_resting),
+		cmocka_unit_test(test_hindered),
+		cmocka_unit_test(test_hindered_beside_a_free_connection),
+		cmocka_unit_test(test_hindered_without_a_request),
 		cmocka_unit_test(test_another_container_for_the_second_try),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
