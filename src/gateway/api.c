@@ -222,13 +222,21 @@ static void handle_queue(struct client *c)
 	reply_json(c, 200, no_store);
 }
 
+/* Or is it something of one, such as its result? */
+static bool names_job(struct str path)
+{
+	const struct str jobs = STR("/berth/jobs/");
+	struct store_id id;
+	return str_starts(path, jobs) && store_id_parse(str_skip(path, jobs.len), &id);
+}
+
 void api_handle(struct client *c, const struct http_head *head)
 {
 	struct str path = head->path;
 	bool is_job = str_starts(path, STR("/berth/jobs/"));
 	if (head->method != HTTP_GET && head->method != HTTP_HEAD && !(is_job && head->method == HTTP_DELETE))
 		problem(c, PROBLEM_METHOD_NOT_ALLOWED, "resources under /berth/ can be read with GET",
-			STR("Allow: GET, HEAD\r\n"));
+			names_job(path) ? STR("Allow: GET, HEAD, DELETE\r\n") : STR("Allow: GET, HEAD\r\n"));
 	else if (str_eq(path, STR("/berth/readyz")))
 		api_readyz(c);
 	else if (str_eq(path, STR("/berth/queue")))

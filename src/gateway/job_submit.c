@@ -25,8 +25,10 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 		job_forget_when_told(job);
 		return;
 	}
-	if (!ex)
-		return; /* its end is on its way already */
+	if (!ex) { /* its end is on its way already */
+		watch_job_committed(job);
+		return;
+	}
 	if (ex->ticket.state == TICKET_NEW && !exchange_join(ex)) {
 		job_failed(job, "out of memory for the queue");
 		exchange_drop(ex);

@@ -299,8 +299,11 @@ static void on_stuck(struct watch *w, const void *arg)
 	struct job *job = w->job;
 	if (w->kind == WATCH_CANCEL)
 		watch_problem(w, PROBLEM_STORAGE_FULL,
-			"the job is cancelled, but the store cannot take that at the moment; it is tried "
-			"again");
+			job->cancelled
+				? "the job is cancelled, but the store cannot take that at the "
+				  "moment; it is tried again"
+				: "the job has ended, but the store cannot take that at the moment; it "
+				  "is tried again");
 	else if (w->kind == WATCH_STATUS)
 		reply_status(watch_finish(w), job);
 	else if (w->kind == WATCH_RESULT && !w->waits)

@@ -187,6 +187,17 @@ def test_a_failure_in_time_is_the_plain_one(gateway, scripted):
     assert (answer.status, answer.headers["Content-Type"]) == (502, "application/problem+json")
 
 
+def test_events_of_a_job_that_ends_while_it_is_committed(gateway, scripted, tmp_path):
+    container = scripted().always(lambda exchange: (time.sleep(1.0 + (len(container.requests) % 40) / 2000), echo(exchange)))
+    berth = gateway(container, store=f"sqlite:{tmp_path}/b.db", slots=40)
+
+    def follow():
+        answer = berth.request("POST", "/run_model", bytes(1 << 20), {
+            "Prefer": "respond-async, wait=1", "Accept": "text/event-stream"})
+        return answer.headers["Content-Type"] != "text/event-stream" or b"event: result\n" in answer.body
+    assert all(one.result() for one in [Background(follow) for _ in range(40)])  # each stream has come to its end
+
+
 def test_a_job_that_is_committed_while_its_answer_comes(gateway, scripted, tmp_path):
     """The store reads a request while the exchange that it came with is over."""
     container = scripted().always(lambda exchange: (time.sleep(1.0 + (len(container.requests) % 40) / 2000), echo(exchange)))
@@ -200,6 +211,14 @@ def test_a_job_that_is_committed_while_its_answer_comes(gateway, scripted, tmp_p
         else:
             assert answer.body == body
     assert len(container.requests) == 40
+
+
+def test_methods_that_a_job_does_not_have(gateway, scripted):
+    berth = gateway(scripted())
+    job = ask(berth).json
+    for url, allowed in ((job["status_url"], "GET, HEAD, DELETE"), (job["result_url"], "GET, HEAD")):
+        answer = berth.request("PUT", url, b"x")
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
 
 
 # ---- Idempotency-Key ----
