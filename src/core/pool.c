@@ -308,6 +308,16 @@ void ticket_abandon(struct ticket *t, bool settle)
 		slot_settle(s);
 }
 
+void ticket_set_aside(struct ticket *t)
+{
+	struct pool *p = t->pool;
+	ticket_abandon(t, false);
+	t->state = TICKET_NEW;
+	t->attempts--;
+	p->reserved++;
+	p->queue_bytes += t->bytes;
+}
+
 int ticket_requeue(struct ticket *t)
 {
 	struct pool *p = t->pool;

@@ -198,6 +198,10 @@ MUST_USE int ticket_requeue(struct ticket *t);
 /* A waiting ticket keeps more or less in memory than before. */
 void ticket_resize(struct ticket *t, uint32_t bytes);
 
+/* Its turn comes later, for nothing may be sent yet: as ticket_abandon, but it keeps its number, and a place, until
+ * pool_join or pool_forgo, and has not been dispatched. */
+void ticket_set_aside(struct ticket *t);
+
 /* A ticket whose slot was lost is over, without another try. */
 void ticket_fail(struct ticket *t);
 

@@ -342,8 +342,11 @@ void exchange_ready(struct exchange *ex)
 void exchange_drop(struct exchange *ex)
 {
 	exchange_ready(ex);
-	if (ex->ticket.state == TICKET_NEW && ex->ticket.number)
+	if (ex->ticket.state == TICKET_NEW && ex->ticket.number) {
+		if (list_linked(&ex->ticket.entry.node))
+			list_remove(&reactor_of(ex)->jobs.aside, &ex->ticket.entry.node);
 		pool_forgo(&ex->ticket);
+	}
 	if (!release_ticket(ex))
 		exchange_bury(ex);
 }
@@ -361,6 +364,16 @@ void exchange_unload(struct exchange *ex)
 	reactor_of(ex)->jobs.n_unready += !ex->ticket.unready;
 	ex->ticket.unready = true;
 	ticket_resize(&ex->ticket, exchange_waiting_bytes(ex));
+}
+
+void exchange_set_aside(struct exchange *ex)
+{
+	exchange_drop_request(ex);
+	reactor_of(ex)->jobs.n_unready += !ex->ticket.unready;
+	ex->ticket.unready = true;
+	ex->ticket.bytes = exchange_waiting_bytes(ex);
+	ticket_set_aside(&ex->ticket);
+	(void)upstream_give_back(ex->upstream);
 }
 
 struct exchange *exchange_restore(struct route *route, uint64_t number, uint32_t method)

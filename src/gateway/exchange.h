@@ -175,6 +175,9 @@ void exchange_returned(struct exchange *ex);
 
 /* A job that waits gives its request up. */
 void exchange_unload(struct exchange *ex);
+
+/* A job that runs, and of which nothing was sent, gives its slot and its request back: ticket_set_aside. */
+void exchange_set_aside(struct exchange *ex);
 /* All of it is in memory again, or nobody needs it any more. */
 void exchange_ready(struct exchange *ex);
 

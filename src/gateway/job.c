@@ -249,10 +249,15 @@ void jobs_expire_behind(struct route *route)
 void job_cannot_run(struct job *job, int err)
 {
 	struct exchange *ex = job->exchange;
+	struct route *route = ex->route;
 	ex->claiming = false;
-	log_warning("a job's start cannot be stored: %s", strerror(-err));
-	job_failed(job, "its start could not be stored");
-	job_drop_exchange(ex);
+	if (is_settled(err)) {
+		job_failed(job, "its start could not be stored");
+		exchange_drop(ex);
+	} else {
+		job_set_aside(job, err);
+	}
+	route_pump(route);
 }
 
 static void on_claimed(void *owner, const struct store_reply *reply)
@@ -271,6 +276,8 @@ static void on_claimed(void *owner, const struct store_reply *reply)
 		job_cannot_run(job, reply->err);
 	else if (ex->upstream)
 		upstream_claimed(ex->upstream);
+	if (reply->err == 0)
+		jobs_come_back(job->table);
 }
 
 struct str job_container(const struct job *job)

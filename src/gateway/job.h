@@ -54,6 +54,7 @@ struct jobs {
 	uint32_t n_buckets;
 	uint32_t count; /* in memory: not over */
 	uint32_t n_stuck;
+	struct list aside;        /* tickets' nodes: whose start cannot be stored at the moment */
 	uint32_t n_unready;       /* that wait without their requests in memory */
 	uint64_t answer_bytes;    /* of answers on their way to the store, in memory or in files */
 	uint64_t asked_bytes;     /* of results that the store is reading for clients, at most */

@@ -63,3 +63,19 @@ void jobs_expire_behind(struct route *route);
 
 /* Its exchange is over, which those behind it in the queue need not wait for any more. */
 void job_drop_exchange(struct exchange *ex);
+
+/* ---- jobs.c ---- */
+
+/* It waits for the next start: Berth is being stopped. */
+void job_leave(struct job *job);
+
+/* ---- job_aside.c ---- */
+
+/* Its start cannot be stored (-errno), and nothing of it was sent: it waits outside of its queue. */
+void job_set_aside(struct job *job, int err);
+
+/* One that waits there goes back to its place in the queue; all do, for a start could be stored; they wait for the next
+ * start. */
+void jobs_try_aside(struct jobs *j);
+void jobs_come_back(struct jobs *j);
+void jobs_leave_aside(struct jobs *j);

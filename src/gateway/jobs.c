@@ -170,6 +170,7 @@ static void on_tidy(struct io_timer *t)
 	}
 	if (j->n_stuck)
 		try_stuck_again(j);
+	jobs_try_aside(j);
 	if (j->used)
 		(void)!store_purge(j->store, j->reactor->io->wall_us, on_purged, j);
 	if (j->used)
@@ -189,6 +190,7 @@ bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t error_size
 	char why[STORE_WHY_BYTES];
 	*j = (struct jobs){ .reactor = r, .durable = strcmp(r->settings->store, "memory") != 0 };
 	j->tidy_timer.on_timer = on_tidy;
+	list_init(&j->aside);
 	settings_for_store(&ss, r->settings);
 	jobs_rehash(j);
 	j->store = j->buckets ? store_open(r->settings->store, &ss, r->io, r->io->ops->post, why) : NULL;
@@ -208,10 +210,21 @@ void jobs_follow(struct jobs *j, const struct settings *s)
 	store_set_limits(j->store, &ss);
 }
 
+/* It waits for the next start. */
+void job_leave(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	watch_job_left(job);
+	job_let_go(job);
+	exchange_drop(ex);
+	job_forget_when_told(job);
+}
+
 void jobs_leave_queue(struct jobs *j)
 {
 	if (!j->durable)
 		return;
+	jobs_leave_aside(j);
 	for (uint32_t i = 0; i < j->reactor->n_routes; i++) {
 		struct pool *p = &j->reactor->routes[i]->pool;
 		for (struct order_entry *e = order_first(&p->queue), *next; e; e = next) {
@@ -219,11 +232,7 @@ void jobs_leave_queue(struct jobs *j)
 			next = order_next(&p->queue, e);
 			if (!ex->job || !ex->job->committed)
 				continue;
-			struct job *job = ex->job;
-			watch_job_left(job);
-			job_let_go(job);
-			exchange_drop(ex);
-			job_forget_when_told(job);
+			job_leave(ex->job);
 		}
 		route_pump(j->reactor->routes[i]);
 	}

@@ -377,26 +377,31 @@ void upstream_break_off(struct upstream *u)
 	upstream_ask_again(u);
 }
 
+struct exchange *upstream_give_back(struct upstream *u)
+{
+	struct exchange *ex = upstream_detach(u);
+	if (u->phase != UPSTREAM_IDLE) {
+		if (u->slot->state == SLOT_ZOMBIE)
+			become_zombie(u);
+		return ex;
+	}
+	enum container_state before = u->slot->container->state;
+	slot_answered(u->slot, true, reactor_of(u)->io->now_us);
+	if (u->slot->state == SLOT_DOWN) /* its container has left service meanwhile */
+		upstream_close(u);
+	backend_note(u->backend, before);
+	return ex;
+}
+
 void upstream_give_up(struct upstream *u)
 {
 	struct reactor *r = reactor_of(u);
 	const struct pool_settings *ps = settings_of(u);
 	reactor_changed(r);
 	u->rules = ps;
-	if (u->phase == UPSTREAM_CONNECTING ||
-		u->phase == UPSTREAM_CLOSED) { /* nothing was sent, or in vain */
-		exchange_bury(upstream_detach(u));
-		if (u->slot->state == SLOT_ZOMBIE)
-			become_zombie(u);
-		return;
-	}
-	if (u->phase == UPSTREAM_IDLE) { /* likewise: its start was being committed */
-		enum container_state before = u->slot->container->state;
-		exchange_bury(upstream_detach(u));
-		slot_answered(u->slot, true, r->io->now_us);
-		if (u->slot->state == SLOT_DOWN) /* its container has left service meanwhile */
-			upstream_close(u);
-		backend_note(u->backend, before);
+	if (u->phase == UPSTREAM_CONNECTING || u->phase == UPSTREAM_CLOSED ||
+		u->phase == UPSTREAM_IDLE) { /* nothing was sent, or in vain */
+		exchange_bury(upstream_give_back(u));
 		route_pump(u->backend->route);
 		return;
 	}

@@ -156,6 +156,9 @@ void upstream_send_more(struct upstream *u);
  */
 void upstream_give_up(struct upstream *u);
 
+/* Likewise, of an exchange of which nothing was sent: its own again, which is returned. */
+struct exchange *upstream_give_back(struct upstream *u);
+
 /* Closes the connection in the middle of a request that was given up. The container may have begun to run
  * what it has of it, so the idle probe, which there must be, is asked when it is over. Twice is once. */
 void upstream_break_off(struct upstream *u);
