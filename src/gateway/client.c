@@ -306,7 +306,8 @@ static void answer_taken(struct client *c)
 {
 	struct reactor *r = c->reactor;
 	if (!c->keep_alive) {
-		if (c->early.len || c->deaf) /* more of what it sends ahead would make the close a reset */
+		if ((c->early.len || c->deaf) &&
+			!c->peer_closed) /* more of what it sends ahead would make the close a reset */
 			linger(c);
 		else
 			bury(c, false);
@@ -339,7 +340,7 @@ void client_tunnel(struct client *c)
 
 void client_answered(struct client *c, bool keep_alive)
 {
-	c->keep_alive = keep_alive && !c->peer_closed && !c->reactor->draining;
+	c->keep_alive = keep_alive && !(c->peer_closed && !c->early.len) && !c->reactor->draining;
 	if (c->must_linger) {
 		linger(c);
 	} else if (c->out) {
@@ -473,6 +474,15 @@ static void run_early(struct client *c)
 	size_t used = client_take(c, c->early.ptr, c->early.len);
 	c->processing = false;
 	drop_early(c, used);
+	if (c->peer_closed && c->phase <= CLIENT_BODY) /* what it lacks will not come */
+		bury(c, false);
+}
+
+void client_is_last(struct client *c)
+{
+	c->keep_alive = false;
+	if (c->exchange)
+		c->exchange->keep_alive = false;
 }
 
 /* At limits.memory no further part of a head is kept. What comes behind a request that is under way is not
@@ -490,10 +500,8 @@ static void refuse_early(struct client *c)
 		return;
 	}
 	c->deaf = true;
-	c->keep_alive = false;
+	client_is_last(c);
 	client_pause(c, true);
-	if (ex)
-		ex->keep_alive = false;
 	if (ex && ex->upgrade && !ex->answering)
 		exchange_problem(ex, PROBLEM_OVERLOADED, detail);
 }
@@ -528,12 +536,20 @@ static void on_recv(struct io_stream *s, const char *bytes, size_t n)
 		(void)keep_or_refuse(c, bytes + used, n - used);
 }
 
+/* It sends no more: its last request is the one at hand, or one that came early. */
+static void half_closed(struct client *c)
+{
+	c->peer_closed = true;
+	if (!c->early.len)
+		client_is_last(c);
+}
+
 static void on_eof(struct io_stream *s)
 {
 	struct client *c = of(s);
 	bool waits = c->reactor->settings->half_close_waits;
 	if (waits && (c->phase == CLIENT_WAITING || c->phase == CLIENT_ANSWERING))
-		c->peer_closed = true;
+		half_closed(c);
 	else if (waits && c->phase == CLIENT_TUNNEL)
 		tunnel_client_ended(c->exchange->upstream);
 	else

@@ -122,6 +122,9 @@ void client_upload_ready(struct client *c);
 /* Takes requests from bytes[0..n) as far as may be; returns how many bytes it used. In intake.c. */
 size_t client_take(struct client *c, const char *bytes, size_t n);
 
+/* The connection ends with the answer to the request at hand. */
+void client_is_last(struct client *c);
+
 /* Sets the time-out of the client's phase. */
 void client_set_timer(struct client *c, uint64_t after_us);
 

@@ -311,6 +311,7 @@ static size_t take_head(struct client *c, const char *bytes, size_t n)
 	}
 	size_t used = head->bytes;
 	c->phase = CLIENT_WAITING;
+	head->keep_alive &= !(c->peer_closed && n == used);
 	c->keep_alive = head->keep_alive;
 	c->minor_version = head->minor_version;
 	/* until the body is read, an answer means that it will not be */
@@ -374,6 +375,8 @@ static size_t take_body(struct client *c, const char *bytes, size_t n)
 		}
 	}
 	client_set_timer(c, r->settings->client_body_us);
+	if (status == PARSE_OK && c->peer_closed && used == n)
+		client_is_last(c);
 	if (status == PARSE_OK)
 		request_whole(c);
 	else if (is_too_slow(c))

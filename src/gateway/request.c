@@ -112,7 +112,8 @@ static bool expects_body(enum http_method m)
 	return m == HTTP_POST || m == HTTP_PUT || m == HTTP_PATCH;
 }
 
-/* Berth-Heartbeat: S, from a 1.1 client that reads event streams; 0: none. */
+/* Berth-Heartbeat: S, from a 1.1 client that reads event streams; 0: none. The head of an answer of Berth's goes
+ * before them, which a switch of protocols cannot follow. */
 static uint16_t heartbeat_s(const struct http_head *head)
 {
 	const struct http_field *beat = http_field(head, FIELD_BERTH_HEARTBEAT);
@@ -160,7 +161,7 @@ struct exchange *exchange_create(struct route *route, struct client *c, const st
 		exchange_free(ex);
 		return NULL;
 	}
-	ex->request->heartbeat_s = heartbeat_s(head);
+	ex->request->heartbeat_s = ex->upgrade ? 0 : heartbeat_s(head);
 	return ex;
 }
 

@@ -11,6 +11,7 @@
 
 struct tunnel {
 	struct buffer out;         /* to the container */
+	uint64_t out_most;         /* bytes there at which the client is paused */
 	bool ending;               /* nothing more comes from the client */
 	bool shut;                 /* … and the container has been told */
 	struct upstream *upstream; /* borrowed: the owner */
@@ -42,8 +43,9 @@ void tunnel_start(struct upstream *u, const struct http_head *head, const char *
 		upstream_failed(u, FAILURE_LOST, "out of memory for a tunnel");
 		return;
 	}
-	*t = (struct tunnel){ .upstream = u };
-	buffer_init(&t->out, r->io, &r->budget, r->settings->body_memory_bytes, on_out_ready);
+	*t = (struct tunnel){ .out_most = r->settings->body_memory_bytes, .upstream = u };
+	buffer_init(&t->out, r->io, &r->budget, UINT64_MAX, on_out_ready);
+	t->out.must_take = true; /* it is the pause that keeps it short */
 	u->tunnel = t;
 	u->phase = UPSTREAM_TUNNEL;
 	if (u->zombie) { /* its client has left before this */
@@ -75,6 +77,18 @@ void tunnel_from_upstream(struct upstream *u, const char *bytes, size_t n)
 		upstream_pause(u);
 }
 
+/* What the container is slow to take stays with the client: a tunnel may last, and would fill a file. */
+static bool is_full(const struct tunnel *t)
+{
+	return buffer_left(&t->out) > t->out_most || buffer_is_behind(&t->out);
+}
+
+/* A file, which is used where memory is tight, gives nothing back before all of it has been read. */
+static bool has_room_again(const struct tunnel *t)
+{
+	return buffer_left(&t->out) <= (t->out.spool ? 0 : t->out_most / 2) && !buffer_is_behind(&t->out);
+}
+
 void tunnel_from_client(struct client *c, const char *bytes, size_t n)
 {
 	struct upstream *u = c->exchange->upstream;
@@ -89,7 +103,7 @@ void tunnel_from_client(struct client *c, const char *bytes, size_t n)
 		upstream_ended(u, (int)sent, "the connection broke after a switch of protocols");
 	else if ((size_t)sent < n && buffer_append(b, bytes + sent, n - (size_t)sent) < 0)
 		client_abort(c); /* part of what it sent is lost */
-	else if (buffer_is_behind(b))
+	else if (is_full(u->tunnel))
 		client_pause(c, true);
 }
 
@@ -138,13 +152,15 @@ void tunnel_upstream_writable(struct upstream *u)
 			upstream_ended(u, (int)sent, "the connection broke after a switch of protocols");
 			return;
 		}
+		if (sent && !u->zombie)
+			touch(u);
 		buffer_consume(b, b->base + (uint64_t)sent);
 		if ((size_t)sent < want)
 			break;
 	}
 	if (u->exchange && n < 0)
 		client_abort(u->exchange->client); /* as above */
-	else if (u->exchange && !buffer_is_behind(b))
+	else if (u->exchange && has_room_again(u->tunnel))
 		client_pause(u->exchange->client, false);
 	if (u->tunnel)
 		shut_when_sent(u);

@@ -1,7 +1,8 @@
 /* tunnel: a connection whose protocol was switched (WebSocket, RFC 9110 §7.8): bytes pass both ways until one
  * side ends it, and the slot is held until the container does.
  *
- * Owns:   what the container has yet to take. What the client has yet to take is the client's outbox.
+ * Owns:   what the container has yet to take: up to limits.body_memory of it, then the client is not read from.
+ *         What the client has yet to take is the client's outbox.
  */
 #pragma once
 #include "http/parse.h"

@@ -380,6 +380,33 @@ def test_a_client_that_half_closes_may_wait(gateway, scripted):
         assert client.is_closed()
 
 
+def test_what_came_before_the_half_close_is_answered(gateway, scripted):
+    """Pipelined requests, with and without bodies, to a container and to Berth itself, and the beginning of one that is no more."""
+    release = threading.Event()
+    container = scripted().then(when(release, reply(b"first"))).always(echo)
+    berth = gateway(container, half_close="wait")
+    with RawClient(berth.address) as client:
+        client.request("GET", "/1").request("GET", "/berth/readyz").request("POST", "/2", b"second").request("POST", "/3", b"third")
+        wait_until(lambda: container.in_flight == 1)
+        client.half_close()
+        release.set()
+        answers = [client.answer() for _ in range(4)]
+        assert [(one.status, one["Connection"]) for one in answers] == [(200, None)] * 3 + [(200, "close")]
+        assert [one.body for one in answers[:1] + answers[2:]] == [b"first", b"second", b"third"]
+        assert client.is_closed()
+    container.then(when(release, reply(b"first")))
+    release.clear()
+    with RawClient(berth.address) as client:
+        client.request("GET", "/1").request("GET", "/berth/readyz").send("GET /2 HTTP/1.1\r\nHo")
+        wait_until(lambda: container.in_flight == 1)
+        client.half_close()
+        release.set()
+        assert [client.answer().status for _ in range(2)] == [200, 200]
+        assert client.is_closed()
+    assert len(container.requests) == 4
+    wait_until(lambda: re.search(r"^berth_connections [01]$", berth.metrics(), re.MULTILINE), "nobody but who asks")
+
+
 # ---- known clients ----
 
 

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import re
+import select
+import socket
 import threading
 import time
 
@@ -298,6 +300,45 @@ def test_a_slow_reader_behind_a_tunnel_is_waited_for(gateway, scripted):
         while piece := client.sock.recv(1 << 16):
             got.append(piece)
     assert b"".join(got) == b"".join(bytes([i]) * 100_000 for i in range(pieces))
+
+
+def kept(berth):
+    """Bytes in memory and in files."""
+    return sum(int(value) for value in re.findall(r"^berth_(?:memory|spool)_bytes (\d+)$", berth.metrics(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("crowd", [0, 15])
+def test_a_slow_container_behind_a_tunnel_is_waited_for(gateway, scripted, crowd):
+    """40 MB towards a container that does not read yet: the client is made to wait with most of them, and all come in the end.
+    A crowd that waits in the queue leaves little memory for it."""
+    read, heard = threading.Event(), []
+
+    def swallow(exchange):
+        exchange.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: pour\r\n\r\n")
+        read.wait(20)
+        while piece := exchange.sock.recv(1 << 16):
+            heard.append(piece)
+        exchange.close()
+    berth = gateway(scripted().then(swallow).always(echo), half_close="wait", limits_body_memory="64KiB", limits_memory="1MiB",
+                    limits_spool="1MiB", limits_body="1MiB")
+    sent = b"".join(bytes([i]) * 200_000 for i in range(200))
+    with RawClient(berth.address) as client:
+        client.request("GET", "/", head="Host: h\r\nConnection: upgrade\r\nUpgrade: pour\r\n").reader.until(b"\r\n\r\n")
+        others = [Background(berth.post, "/", bytes(61_000)) for _ in range(crowd)]
+        berth.wait_for_queue(crowd)
+        before = kept(berth)
+        taken = 0
+        while select.select([], [client.sock], [], 0.3)[1]:
+            taken += client.sock.send(sent[taken:taken + 65536])
+        assert taken < len(sent)
+        assert kept(berth) - before < 300_000
+        read.set()
+        client.send(sent[taken:]).half_close()
+        assert client.is_closed()
+    assert b"".join(heard) == sent
+    assert [other.result().status for other in others] == [200] * crowd
+    berth.wait_for_slots(1)
 
 
 def test_another_protocol_and_bytes_that_come_early(gateway, scripted):
