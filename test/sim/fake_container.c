@@ -339,7 +339,11 @@ static void check_probe(struct seat *s)
 		const struct seat *other = CONTAINER_OF(node, struct seat, node);
 		bool overtaken = other->began_us + slack_us >= s->began_us ||
 			other->began_us <= c->world->oracle.slept_us; /* a probe may have slept on its way */
-		VERIFY(c->world, other == s || other->state == SEAT_IDLE || is_broken_off(other) || overtaken,
+		bool unasked =
+			other->gone && !is_asked(c); /* a reload has taken away the probe that asks first */
+		VERIFY(c->world,
+			other == s || other->state == SEAT_IDLE || is_broken_off(other) || overtaken ||
+				unasked,
 			"container %u is probed while it is busy", c->index);
 	}
 }
