@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import re
 import shutil
 import signal
@@ -547,6 +548,27 @@ def test_a_full_disk(scripted, tmp_path, environment, started):
         wait_for_state(berth, job, "done")
         assert berth.get(job["result_url"]).body == bytes([n]) * 50_000
     wait_until(lambda: stored(berth, cancelled)["state"] == "cancelled", "the cancelling is stored")
+
+
+def test_jobs_that_may_run_once_only_wait_until_their_start_can_be_stored(durable, scripted):
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = durable(container, job_retry="never")
+    jobs = [ask(berth, b"job %d" % n) for n in range(20)]
+    wait_until(lambda: container.requests, "the first one runs")
+    pid, (_, hard) = berth.process.pid, resource.prlimit(berth.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, hard))
+    release.set()
+    berth.wait_for(r"warning: jobs wait until their start can be stored: ")
+    wait_until(lambda: berth.post("/run_model", b"sync").body == b"sync", "nobody waits behind them")
+    assert {berth.get(job["status_url"]).json["state"] for job in jobs[1:]} == {"queued"}
+    assert berth.request("DELETE", jobs[-1]["status_url"]).status == 507
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+    for job in jobs[:-1]:
+        wait_for_state(berth, job, "done")
+    wait_for_state(berth, jobs[-1], "cancelled")
+    bodies = [request.body for request in container.requests if request.body != b"sync"]
+    assert bodies == [b"job %d" % n for n in range(19)]
 
 
 # ---- a database that is not to be had ----

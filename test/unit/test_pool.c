@@ -209,6 +209,37 @@ static void test_requeued_tickets_keep_their_turn(void **state)
 	}
 }
 
+static void test_what_is_set_aside_keeps_its_turn(void **state)
+{
+	struct pool p;
+	struct ticket t[3] = { 0 }, *next;
+	struct slot *again;
+	pool_start(&p, 1, 1, &roomy);
+	struct slot *s = admit_running(&p, &t[0]);
+	admit_waiting(&p, &t[1]);
+	ticket_set_aside(&t[0]);
+	assert_int_equal(t[0].attempts, 0);
+	assert_int_equal(p.reserved, 1);
+	slot_answered(s, true, 1);
+	assert_true(pool_match(&p, 1, &next, &s)); /* nobody waits behind it */
+	pool_check(&p);
+	assert_ptr_equal(next, &t[1]);
+	admit_waiting(&p, &t[2]);
+	assert_int_equal(pool_join(&p, &t[0], 2, &again), 0);
+	assert_null(again);
+	assert_int_equal(ticket_position(&t[0]), 1);
+	slot_answered(s, true, 3);
+	assert_true(pool_match(&p, 3, &next, &s));
+	assert_ptr_equal(next, &t[0]);
+	assert_int_equal(t[0].attempts, 1);
+	ticket_set_aside(&t[0]);
+	pool_forgo(&t[0]);
+	assert_int_equal(p.reserved, 0);
+	slot_answered(s, true, 4);
+	finish_all(&p);
+	assert_int_equal(t[2].attempts, 1);
+}
+
 /* A full queue takes back what it had let in. */
 static void test_requeue_into_a_full_queue(void **state)
 {
@@ -441,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_nobody_overtakes),
 		cmocka_unit_test(test_positions_follow_those_who_leave),
 		cmocka_unit_test(test_requeued_tickets_keep_their_turn),
+		cmocka_unit_test(test_what_is_set_aside_keeps_its_turn),
 		cmocka_unit_test(test_requeue_into_a_full_queue),
 		cmocka_unit_test(test_queue_above_its_limit),
 		cmocka_unit_test(test_add_and_remove),
