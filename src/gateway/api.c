@@ -50,7 +50,10 @@ void api_submit(struct client *c)
 		return;
 	struct watch *w = watch_new(c, ex->submit ? WATCH_MESSAGE : WATCH_ACCEPTED, NULL);
 	if (!w) {
-		exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory");
+		if (ex->ticket.state == TICKET_NEW)
+			exchange_problem(ex, PROBLEM_OVERLOADED, "out of memory");
+		else if (ex->ticket.state == TICKET_WAITING) /* it goes on without becoming a job */
+			client_watch_wait(c);
 		return;
 	}
 	w->applied = ex->respond_async;

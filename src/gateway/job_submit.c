@@ -9,6 +9,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* It waits or runs, because its client chose to wait for a while: where it cannot become a job, it stays what it is. */
+static bool may_stay(const struct exchange *ex)
+{
+	return ex->ticket.state == TICKET_WAITING || ex->ticket.state == TICKET_RUNNING;
+}
+
+static void stay(struct exchange *ex)
+{
+	if (ex->ticket.state == TICKET_WAITING)
+		client_watch_wait(ex->client);
+}
+
+/* Back to its client, unless some of its answer has gone the job's way. */
+static bool give_back(struct job *job)
+{
+	struct exchange *ex = job->exchange;
+	struct client *c = ex && may_stay(ex) && !job->answer ? watch_give_back(job) : NULL;
+	if (!c)
+		return false;
+	job_let_go(job);
+	ex->client = c;
+	c->exchange = ex;
+	stay(ex);
+	job_forget_when_told(job);
+	return true;
+}
+
 static void on_enqueued(void *owner, const struct store_reply *reply)
 {
 	struct job *job = owner;
@@ -17,6 +44,8 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 	job->lender = NULL;
 	job->committed = reply->err == 0;
 	if (reply->err < 0) {
+		if (give_back(job))
+			return;
 		watch_job_refused(job, reply);
 		if (!ex)
 			return; /* its end is on its way, and will be told */
@@ -114,6 +143,10 @@ static void refuse(struct exchange *ex, struct watch *w, struct job *job, enum p
 	if (job) {
 		job->exchange = NULL;
 		job_forget(job->table, job);
+	}
+	if (may_stay(ex)) {
+		stay(ex);
+		return;
 	}
 	if (ex->ticket.state == TICKET_NEW && ex->ticket.number)
 		pool_forgo(&ex->ticket);

@@ -83,6 +83,15 @@ struct client *watch_finish(struct watch *w)
 	return c;
 }
 
+struct client *watch_give_back(struct job *job)
+{
+	for (struct watch *w = job->watches; w; w = w->next) {
+		if (w->client && w->kind == WATCH_ACCEPTED)
+			return watch_finish(w);
+	}
+	return NULL;
+}
+
 void watch_discard(struct watch *w)
 {
 	if (w && w->client)

@@ -55,6 +55,9 @@ struct watch *watch_create(struct client *c, enum watch_kind kind, const struct 
 /* On the job's list: it is told what becomes of it. w may be NULL. */
 void watch_follow(struct watch *w, struct job *job);
 
+/* The client of a submission that has yet to be answered, its own again; NULL: there is none. */
+struct client *watch_give_back(struct job *job);
+
 /* Follows the job as a stream of events, until its end. */
 void watch_begin_events(struct watch *w, struct job *job);
 

@@ -162,7 +162,8 @@ static bool is_fair(struct world *w, const struct record *r, enum problem p)
 	case PROBLEM_QUEUE_FULL:
 		return for_pool && was(r, watch->full_us);
 	case PROBLEM_QUEUE_TIMEOUT:
-		return for_pool && !is_job && took_us >= ps->queue_max_wait_us &&
+		return for_pool && (!is_job || (r->waits && !w->plan.calm)) && /* it could not become a job */
+			took_us >= ps->queue_max_wait_us &&
 			world_now_us(w) - r->delivered_us >= ps->queue_max_wait_us;
 	case PROBLEM_WAIT_TOO_LONG:
 		return for_pool && r->max_wait;

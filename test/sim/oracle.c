@@ -128,6 +128,8 @@ static void check_tries(
 	struct tries *tries = &pw->tries[t->number % ORACLE_TRIES];
 	if (tries->number != t->number)
 		*tries = (struct tries){ .number = t->number };
+	if (tries->n && t->attempts == tries->n)
+		tries->ids[tries->n - 1] = id; /* another one, if it was set aside in between */
 	if (t->attempts != tries->n + 1 || tries->n > TICKET_AVOIDS)
 		return; /* nothing new; or too much, for not all of its tries are known */
 	for (uint32_t i = 0; i < p->n_containers && has_been_at(tries, id); i++) {
