@@ -33,6 +33,10 @@ static bool give_back(struct job *job)
 	c->exchange = ex;
 	stay(ex);
 	job_forget_when_told(job);
+	if (ex->claiming) { /* of what is no job any more there is no start to be stored */
+		ex->claiming = false;
+		upstream_claimed(ex->upstream);
+	}
 	return true;
 }
 

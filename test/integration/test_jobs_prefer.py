@@ -221,6 +221,18 @@ def test_methods_that_a_job_does_not_have(gateway, scripted):
         assert (answer.status, answer.headers["Allow"]) == (405, allowed)
 
 
+def test_a_wait_that_cannot_become_a_job_goes_on(gateway, scripted):
+    release = threading.Event()
+    container = scripted().always(when(release, echo))
+    berth = gateway(container, slots=2, jobs_max=1)
+    job = ask(berth).json
+    waiting = [Background(ask, berth, "respond-async, wait=1", body) for body in (b"runs", b"waits")]
+    berth.wait_for_queue(1)
+    threading.Timer(1.5, release.set).start()
+    assert [(one.result().status, one.result().body) for one in waiting] == [(200, b"runs"), (200, b"waits")]
+    wait_for_state(berth, job, "done")
+
+
 # ---- Idempotency-Key ----
 
 
