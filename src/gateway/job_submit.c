@@ -3,6 +3,7 @@
 #include "gateway/exchange.h"
 #include "gateway/job_parts.h"
 #include "gateway/reactor.h"
+#include "gateway/upstream.h"
 #include "gateway/watch.h"
 
 #include <errno.h>
