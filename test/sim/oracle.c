@@ -237,7 +237,8 @@ static void check_due(const struct world *w, const struct pool_watch *pw, struct
 		cw->probe_due_us = UINT64_MAX;
 		return;
 	}
-	if (c->failures != cw->failures) /* a check that could not be sent may have been one of them */
+	bool struck = w->sim->faults.struck != w->oracle.struck || w->oracle.struck_us == now_us;
+	if (c->failures != cw->failures || struck) /* a check that could not be sent may be the reason */
 		cw->probe_due_us = due_us;
 	cw->failures = c->failures;
 	VERIFY(w, now_us <= cw->probe_due_us, "container %u is not sent the health check that is due", c->id);
