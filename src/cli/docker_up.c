@@ -208,7 +208,7 @@ static bool start(struct docker_up *u)
 {
 	struct docker *d = &u->docker;
 	if (!docker_look(d))
-		return docker_up_complain(u);
+		return docker_up_fail(u, "what there is cannot be seen: %s; nothing was changed", d->error);
 	u->existed = d->n || d->network_id[0] || d->has_volume || d->has_sockets;
 	u->looked = true;
 	print_start(u);

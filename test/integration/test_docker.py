@@ -484,7 +484,7 @@ def test_a_first_look_that_fails_takes_nothing_away(engine, docker, environment,
                         and len(failures) == 1)
     started.append(refusing)
     result = docker("up", "--workers", 1, "--containers", 2, env=refusing.env)
-    assert result.returncode == 1 and result.stderr == "berth up: refused\n"
+    assert result.returncode == 1 and result.stderr == "berth up: what there is cannot be seen: refused; nothing was changed\n"
     assert failures and identities(engine) == before and sorted(engine.left_of()) == left
 
 
