@@ -24,7 +24,8 @@ struct sqlite_file {
 
 struct sqlite_totals {
 	uint64_t records;
-	uint64_t bytes; /* of the heads and bodies held */
+	uint64_t bytes;                                /* of the heads and bodies held */
+	uint64_t unfinished_records, unfinished_bytes; /* of those: what never gives way */
 };
 
 struct sqlite_store {
@@ -149,7 +150,8 @@ void sqlite_commit_all(void *owner, struct store_op *ops);
  * be taken back. */
 MUST_USE int sqlite_change(struct sqlite_store *s, struct store_op *op);
 
-/* The oldest finished give way to a new job with so many bytes; *ret_refused is 0 or -EDQUOT. 0 or -errno. */
+/* The oldest finished give way to a new job with so many bytes; *ret_refused is 0, or -EDQUOT when even all
+ * of them would not be enough: then none does. 0 or -errno. */
 MUST_USE int sqlite_make_room(struct sqlite_store *s, uint64_t bytes, int *ret_refused);
 MUST_USE int sqlite_purge(struct sqlite_store *s, struct store_op *op);
 
