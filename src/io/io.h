@@ -325,7 +325,8 @@ MUST_USE static inline struct io_spool *io_spool_open(struct io *io, void *owner
 }
 
 /* Writes n bytes at offset `at`; `bytes` (malloc'ed) becomes the loop's, which frees it. done(owner, 0 or
- * -errno) comes in a later turn. Calls on one spool are carried out in their order. */
+ * -errno; -ENOSPC for a full disk, a quota and a limit of the system) comes in a later turn. Calls on one
+ * spool are carried out in their order. */
 MUST_USE static inline int io_spool_write(
 	struct io *io, struct io_spool *sp, uint64_t at, char *bytes, size_t n, io_spool_fn *done)
 {

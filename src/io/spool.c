@@ -55,6 +55,12 @@ struct spooler *spooler_create(struct io *io, void (*post)(struct io *io, struct
 	return s;
 }
 
+/* A full disk has several names. */
+static int write_error(void)
+{
+	return errno == EDQUOT || errno == EFBIG ? -ENOSPC : -errno;
+}
+
 static int open_unlinked(void)
 {
 	const char *dir = getenv("TMPDIR");
@@ -62,13 +68,13 @@ static int open_unlinked(void)
 		dir = "/tmp";
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
-		return fd < 0 ? -errno : fd;
+		return fd < 0 ? write_error() : fd;
 	char path[4096];
 	if ((size_t)snprintf(path, sizeof path, "%s/berth-spool-XXXXXX", dir) >= sizeof path)
 		return -ENAMETOOLONG;
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return write_error();
 	unlink(path);
 	return fd;
 }
@@ -80,7 +86,7 @@ static int write_all(int fd, const char *p, size_t n, uint64_t at)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
-			return k < 0 ? -errno : -ENOSPC;
+			return k < 0 ? write_error() : -ENOSPC;
 		p += k;
 		n -= (size_t)k;
 		at += (uint64_t)k;

@@ -137,11 +137,18 @@ static void set_held(struct memory_jobs *m, struct memory_job *j, bool held)
 
 /* ---- messages ---- */
 
+static uint64_t message_bytes(const struct memory_job *j)
+{
+	return j->record.head_bytes + j->record.body_bytes;
+}
+
 static void drop_message(struct memory_jobs *m, struct memory_job *j)
 {
 	if (!j->message)
 		return;
-	m->bytes -= j->record.head_bytes + j->record.body_bytes;
+	m->bytes -= message_bytes(j);
+	if (!store_is_final(j->record.state))
+		m->unfinished_bytes -= message_bytes(j);
 	free(j->message);
 	j->message = NULL;
 }
@@ -153,7 +160,9 @@ void memory_jobs_set_message(
 	j->message = message;
 	j->record.head_bytes = (uint32_t)head_bytes;
 	j->record.body_bytes = body_bytes;
-	m->bytes += head_bytes + body_bytes;
+	m->bytes += message_bytes(j);
+	if (!store_is_final(j->record.state))
+		m->unfinished_bytes += message_bytes(j);
 }
 
 /* ---- a job's life ---- */
@@ -199,7 +208,9 @@ struct memory_job *memory_jobs_add(
 void memory_jobs_end(struct memory_jobs *m, struct memory_job *j, enum store_state state, uint64_t now_us)
 {
 	bool held = state == STORE_DONE;
-	if (!held) {
+	if (held) {
+		m->unfinished_bytes -= message_bytes(j);
+	} else {
 		drop_message(m, j);
 		j->record.head_bytes = 0;
 		j->record.body_bytes = 0;
@@ -244,19 +255,20 @@ static void drop_answer(struct memory_jobs *m, struct memory_job *j)
 	set_held(m, j, false);
 }
 
-/* The oldest finished give way to a new job of so many bytes. */
+/* What is dropped first, although the job is refused in the end, would be lost for nothing. */
 int memory_jobs_make_room(struct memory_jobs *m, uint64_t bytes)
 {
 	const struct store_settings *limits = m->limits;
 	struct memory_job *old;
+	uint64_t unfinished = m->by_age.len - m->with_answer.len - m->without.len;
+	if (unfinished >= limits->max_records || m->unfinished_bytes + bytes > limits->max_bytes)
+		return -EDQUOT;
 	while (m->by_age.len >= limits->max_records) {
-		if (!(old = oldest_final(m)))
-			return -EDQUOT;
+		CHECK(old = oldest_final(m));
 		memory_jobs_remove(m, old);
 	}
 	while (m->bytes + bytes > limits->max_bytes) {
-		if (!(old = oldest_of(&m->with_answer)))
-			return -EDQUOT;
+		CHECK(old = oldest_of(&m->with_answer));
 		drop_answer(m, old);
 	}
 	return 0;

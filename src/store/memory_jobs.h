@@ -26,6 +26,7 @@ struct memory_jobs {
 	struct list by_age;                  /* oldest first, by creation and arrival */
 	struct list with_answer, without;    /* oldest end first */
 	uint64_t bytes;                      /* of the messages held */
+	uint64_t unfinished_bytes;           /* of those: what never gives way */
 	uint64_t next_seq;
 };
 
@@ -54,7 +55,8 @@ void memory_jobs_end(struct memory_jobs *m, struct memory_job *j, enum store_sta
 
 void memory_jobs_remove(struct memory_jobs *m, struct memory_job *j);
 
-/* The oldest finished give way to a new job of so many bytes. 0 or -EDQUOT. */
+/* The oldest finished give way to a new job of so many bytes. 0; -EDQUOT when even all of them would not be
+ * enough: then none does. */
 MUST_USE int memory_jobs_make_room(struct memory_jobs *m, uint64_t bytes);
 
 /* Removes one record or answer that is past its age or over a limit; false when there is none. */

@@ -7,7 +7,8 @@
  * Owns:       the only connection that writes or checkpoints (SQLite up to 3.51.2 can lose a WAL that two of
  *             them reset), a read-only one, PATH.lock, and the directory of long bodies.
  * Invariant:  a body's file is whole and synced before the commit that names it, and is removed after the one
- *             that does so no more. A file that no record names is swept away at the next start.
+ *             that does so no more; so is that of a commit that failed, but may be found in the log after a
+ *             crash. A file that no record names is swept away at the next start.
  */
 #pragma once
 #include "store/engine.h"
@@ -24,7 +25,8 @@ struct sqlite_file {
 
 struct sqlite_totals {
 	uint64_t records;
-	uint64_t bytes; /* of the heads and bodies held */
+	uint64_t bytes;                                /* of the heads and bodies held */
+	uint64_t unfinished_records, unfinished_bytes; /* of those: what never gives way */
 };
 
 struct sqlite_store {
@@ -40,6 +42,9 @@ struct sqlite_store {
 	uint64_t next_file;         /* number of the next body's file */
 	struct sqlite_file *doomed; /* owned: to be removed when the transaction is through */
 	uint32_t n_doomed, doomed_cap;
+	struct sqlite_file *kept; /* owned: of commits that failed, until one has taken their place */
+	uint32_t n_kept, kept_cap;
+	bool in_doubt; /* what failed last may be in the log, whole; true while there are any kept */
 	struct store_op **batch; /* owned; STORE_BATCH_MAX of them */
 	char *body;              /* owned; STORE_ROW_BODY_MAX bytes of scratch */
 };
@@ -51,6 +56,7 @@ enum { STORE_SCHEMA_VERSION = 1, STORE_APPLICATION_ID = 0x42727468 /* "Brth" */ 
 enum sqlite_write {
 	WRITE_BEGIN,
 	WRITE_COMMIT,
+	WRITE_EPOCH,
 	WRITE_FIND_POOL,
 	WRITE_ADD_POOL,
 	WRITE_ADD_JOB,
@@ -149,7 +155,8 @@ void sqlite_commit_all(void *owner, struct store_op *ops);
  * be taken back. */
 MUST_USE int sqlite_change(struct sqlite_store *s, struct store_op *op);
 
-/* The oldest finished give way to a new job with so many bytes; *ret_refused is 0 or -EDQUOT. 0 or -errno. */
+/* The oldest finished give way to a new job with so many bytes; *ret_refused is 0, or -EDQUOT when even all
+ * of them would not be enough: then none does. 0 or -errno. */
 MUST_USE int sqlite_make_room(struct sqlite_store *s, uint64_t bytes, int *ret_refused);
 MUST_USE int sqlite_purge(struct sqlite_store *s, struct store_op *op);
 

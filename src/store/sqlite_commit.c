@@ -3,6 +3,9 @@
  * When a transaction cannot be written (the disk is full, a page cannot be read), it is taken back and its
  * changes are tried again in two halves, down to single ones: so a small one may still fit, and each gets the
  * error that is its own.
+ *
+ * When only the sync of the log failed, the log has the whole transaction until the next one overwrites it: a
+ * crash before that may bring it back. So its files stay until then.
  */
 #include "base/log.h"
 #include "store/sqlite.h"
@@ -11,6 +14,9 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+/* A disk that goes on failing shall not be filled with what it failed to commit. */
+enum { KEPT_MAX = 64 };
 
 /* ---- the files of long bodies ---- */
 
@@ -28,7 +34,9 @@ static void write_files(struct sqlite_store *s, struct store_op **ops, uint32_t 
 		if (op->body_bytes <= STORE_ROW_BODY_MAX)
 			continue;
 		op->file = s->next_file++;
-		op->file_err = sqlite_file_write(s->files_fd, file_of(op), store_op_message(op));
+		op->file_err = s->n_kept >= KEPT_MAX
+			? -EIO
+			: sqlite_file_write(s->files_fd, file_of(op), store_op_message(op));
 		any |= !op->file_err;
 	}
 	if (!any || !fsync(s->files_fd))
@@ -40,29 +48,43 @@ static void write_files(struct sqlite_store *s, struct store_op **ops, uint32_t 
 	}
 }
 
-/* Afterwards: those that no record names. */
-static void remove_unused(struct sqlite_store *s, struct store_op **ops, uint32_t n)
+static int add_file(struct sqlite_file **list, uint32_t *n, uint32_t *cap, struct sqlite_file f)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		if (ops[i]->file && ops[i]->reply.err)
-			sqlite_file_remove(s->files_fd, file_of(ops[i]));
+	if (*n == *cap) {
+		uint32_t more = *cap ? 2 * *cap : 64;
+		struct sqlite_file *p = realloc(*list, more * sizeof *p);
+		if (!p)
+			return -ENOMEM;
+		*list = p;
+		*cap = more;
 	}
+	(*list)[(*n)++] = f;
+	return 0;
 }
 
 int sqlite_doom(struct sqlite_store *s, struct sqlite_file f)
 {
-	if (!f.number)
-		return 0;
-	if (s->n_doomed == s->doomed_cap) {
-		uint32_t cap = s->doomed_cap ? 2 * s->doomed_cap : 64;
-		struct sqlite_file *p = realloc(s->doomed, cap * sizeof *p);
-		if (!p)
-			return -ENOMEM;
-		s->doomed = p;
-		s->doomed_cap = cap;
+	return f.number ? add_file(&s->doomed, &s->n_doomed, &s->doomed_cap, f) : 0;
+}
+
+static void remove_files(struct sqlite_store *s, const struct sqlite_file *files, uint32_t *n)
+{
+	for (uint32_t i = 0; i < *n; i++)
+		sqlite_file_remove(s->files_fd, files[i]);
+	*n = 0;
+}
+
+/* Afterwards: those that no record names, unless a crash may bring back one that does. */
+static void remove_unused(struct sqlite_store *s, struct store_op **ops, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (!ops[i]->file || !ops[i]->reply.err)
+			continue;
+		if (!s->in_doubt || ops[i]->file_err)
+			sqlite_file_remove(s->files_fd, file_of(ops[i]));
+		else if (add_file(&s->kept, &s->n_kept, &s->kept_cap, file_of(ops[i])))
+			log_debug("store: no memory: a body's file stays until the next start");
 	}
-	s->doomed[s->n_doomed++] = f;
-	return 0;
 }
 
 /* ---- transactions ---- */
@@ -77,7 +99,37 @@ static int change_all(struct sqlite_store *s, struct store_op **ops, uint32_t n)
 		if (r)
 			return r;
 	}
-	return sql_run(&s->writing, WRITE_COMMIT, "");
+	return 0;
+}
+
+/* The last write of a commit has what makes it whole: where a write failed, the log has it in part at most. */
+static bool may_be_whole(sqlite3 *db)
+{
+	int rc = sqlite3_extended_errcode(db);
+	return (rc & 0xff) != SQLITE_FULL && rc != SQLITE_IOERR_WRITE;
+}
+
+/* So that a commit in which all is refused overwrites the log, too. What changes nothing, SQLite would not
+ * write. */
+static int change_epoch_and_back(struct sqlite_store *s)
+{
+	int r = sql_run(&s->writing, WRITE_EPOCH, "i", 1);
+	return r ? r : sql_run(&s->writing, WRITE_EPOCH, "i", -1);
+}
+
+static int end_transaction(struct sqlite_store *s)
+{
+	int r = s->in_doubt ? change_epoch_and_back(s) : 0;
+	if (r)
+		return r;
+	r = sql_run(&s->writing, WRITE_COMMIT, "");
+	if (r) {
+		s->in_doubt |= may_be_whole(s->writing.db);
+		return r;
+	}
+	s->in_doubt = false; /* what failed before is overwritten */
+	remove_files(s, s->kept, &s->n_kept);
+	return 0;
 }
 
 /* All or nothing. */
@@ -88,6 +140,8 @@ static int transact(struct sqlite_store *s, struct store_op **ops, uint32_t n)
 	int r = sql_run(&s->writing, WRITE_BEGIN, "");
 	if (!r)
 		r = change_all(s, ops, n);
+	if (!r)
+		r = end_transaction(s);
 	if (r) {
 		if (r == -EUCLEAN)
 			log_error("store: %s is damaged: %s: stop, and see 'berth store check'", s->path,
@@ -96,8 +150,7 @@ static int transact(struct sqlite_store *s, struct store_op **ops, uint32_t n)
 		s->totals = before;
 		return r;
 	}
-	for (uint32_t i = 0; i < s->n_doomed; i++)
-		sqlite_file_remove(s->files_fd, s->doomed[i]);
+	remove_files(s, s->doomed, &s->n_doomed);
 	return 0;
 }
 

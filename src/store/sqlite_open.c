@@ -193,15 +193,18 @@ static int count_totals(struct sqlite_store *s, bool *ret_any_file)
 	sqlite3_stmt *st;
 	int r = sql_errno(s->writing.db,
 		sqlite3_prepare_v2(s->writing.db,
-			"SELECT count(*), coalesce(sum(held * (head_bytes + body_bytes)), 0), max(file) FROM "
-			"job",
+			"SELECT count(*), coalesce(sum(held * (head_bytes + body_bytes)), 0),"
+			" count(*) FILTER (WHERE state < 2),"
+			" coalesce(sum(held * (head_bytes + body_bytes)) FILTER (WHERE state < 2), 0),"
+			" max(file) FROM job",
 			-1, &st, NULL));
 	if (r)
 		return r;
 	r = sql_step(st);
 	if (r == 1) {
-		s->totals = (struct sqlite_totals){ sql_u64(st, 0), sql_u64(st, 1) };
-		*ret_any_file = sql_u64(st, 2);
+		s->totals = (struct sqlite_totals){ sql_u64(st, 0), sql_u64(st, 1), sql_u64(st, 2),
+			sql_u64(st, 3) };
+		*ret_any_file = sql_u64(st, 4);
 	}
 	sqlite3_finalize(st);
 	return r < 0 ? r : 0;

@@ -68,23 +68,21 @@ int sqlite_make_room(struct sqlite_store *s, uint64_t bytes, int *ret_refused)
 	const struct store_settings limits = store_limits(&s->store);
 	struct oldest answer, record;
 	int r = 0;
+	if (s->totals.unfinished_records >= limits.max_records ||
+		s->totals.unfinished_bytes + bytes > limits.max_bytes) {
+		*ret_refused = -EDQUOT;
+		return 0;
+	}
 	while (!r && s->totals.records >= limits.max_records) {
 		r = find_both(s, &answer, &record);
-		if (!r && !record.found) {
-			*ret_refused = -EDQUOT;
-			return 0;
-		}
 		if (!r)
-			r = sqlite_drop_job(s, record.seq, record.bytes, record.file);
+			r = record.found ? sqlite_drop_job(s, record.seq, record.bytes, record.file)
+					 : -EUCLEAN;
 	}
 	while (!r && s->totals.bytes + bytes > limits.max_bytes) {
 		r = find_oldest(s, true, &answer);
-		if (!r && !answer.found) {
-			*ret_refused = -EDQUOT;
-			return 0;
-		}
 		if (!r)
-			r = drop_answer(s, &answer);
+			r = answer.found ? drop_answer(s, &answer) : -EUCLEAN;
 	}
 	return r;
 }

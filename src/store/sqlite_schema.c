@@ -60,6 +60,7 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = { schema };
 const char *const sqlite_writes[WRITES] = {
 	[WRITE_BEGIN] = "BEGIN IMMEDIATE",
 	[WRITE_COMMIT] = "COMMIT",
+	[WRITE_EPOCH] = "UPDATE berth SET epoch = epoch + ?1",
 	[WRITE_FIND_POOL] = "SELECT pool FROM pool WHERE name = ?1",
 	[WRITE_ADD_POOL] = "INSERT INTO pool (name) VALUES (?1)",
 	[WRITE_ADD_JOB] =

@@ -136,6 +136,8 @@ static int add_job(struct sqlite_store *s, struct store_op *op, uint64_t pool)
 		return r;
 	s->totals.records++;
 	s->totals.bytes += head_bytes + op->body_bytes;
+	s->totals.unfinished_records++;
+	s->totals.unfinished_bytes += head_bytes + op->body_bytes;
 	return 0;
 }
 
@@ -158,6 +160,12 @@ static int enqueue(struct sqlite_store *s, struct store_op *op)
 
 /* ---- the end ---- */
 
+static void count_finished(struct sqlite_store *s, const struct found *f)
+{
+	s->totals.unfinished_records--;
+	s->totals.unfinished_bytes -= f->bytes;
+}
+
 static int complete(struct sqlite_store *s, struct store_op *op, const struct found *f)
 {
 	uint64_t head_bytes = op->answer.message.head.len;
@@ -171,6 +179,7 @@ static int complete(struct sqlite_store *s, struct store_op *op, const struct fo
 	if (!r)
 		r = sqlite_doom(s, f->file);
 	s->totals.bytes += head_bytes + op->body_bytes - f->bytes;
+	count_finished(s, f);
 	return r;
 }
 
@@ -183,6 +192,7 @@ static int end(struct sqlite_store *s, const struct store_op *op, const struct f
 	if (!r)
 		r = sqlite_doom(s, f->file);
 	s->totals.bytes -= f->bytes;
+	count_finished(s, f);
 	return r;
 }
 

@@ -147,7 +147,8 @@ typedef void store_post_fn(struct io *io, struct io_message *m);
 
 struct store_settings {
 	uint64_t
-		max_records; /* all states. The oldest finished give way to a new one; -EDQUOT without such */
+		max_records; /* all states. The oldest finished give way to a new one; -EDQUOT, and none gives
+				way, when the unfinished alone leave no room */
 	uint64_t max_bytes;  /* heads and bodies, likewise; completions are never refused by it */
 	uint64_t result_age_us; /* an answer is purged so long after the end */
 	uint64_t record_age_us; /* the record too */

@@ -18,6 +18,7 @@ static void sqlite_close(struct store *store)
 	sqlite_shut(s);
 	store_finish(store);
 	free(s->doomed);
+	free(s->kept);
 	free(s->batch);
 	free(s->body);
 	free(s->path);

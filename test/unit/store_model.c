@@ -7,12 +7,14 @@ bool model_is_final(const struct model_job *j)
 	return store_is_final(j->rec.state);
 }
 
-static uint64_t held_bytes(const struct model *m)
+static uint64_t held_bytes(const struct model *m, bool unfinished_only)
 {
 	uint64_t sum = 0;
-	for (int i = 0; i < MODEL_IDS; i++)
-		sum += m->jobs[i].there && m->jobs[i].rec.held ? m->jobs[i].head_bytes + m->jobs[i].body_bytes
-							       : 0;
+	for (int i = 0; i < MODEL_IDS; i++) {
+		const struct model_job *j = &m->jobs[i];
+		if (j->there && j->rec.held && !(unfinished_only && model_is_final(j)))
+			sum += j->head_bytes + j->body_bytes;
+	}
 	return sum;
 }
 
@@ -21,6 +23,14 @@ uint64_t model_count(const struct model *m)
 	uint64_t n = 0;
 	for (int i = 0; i < MODEL_IDS; i++)
 		n += m->jobs[i].there;
+	return n;
+}
+
+static uint64_t count_unfinished(const struct model *m)
+{
+	uint64_t n = 0;
+	for (int i = 0; i < MODEL_IDS; i++)
+		n += m->jobs[i].there && !model_is_final(&m->jobs[i]);
 	return n;
 }
 
@@ -60,16 +70,13 @@ int model_enqueue(struct model *m, struct model_job *fresh, int *ret_state)
 		*ret_state = (int)old->rec.state;
 		return -EEXIST;
 	}
-	while (model_count(m) >= s->max_records) {
-		if (!(old = oldest(m, false)))
-			return -EDQUOT;
-		old->there = false;
-	}
-	while (held_bytes(m) + fresh->head_bytes + fresh->body_bytes > s->max_bytes) {
-		if (!(old = oldest(m, true)))
-			return -EDQUOT;
-		old->rec.held = false;
-	}
+	uint64_t bytes = fresh->head_bytes + fresh->body_bytes;
+	if (count_unfinished(m) >= s->max_records || held_bytes(m, true) + bytes > s->max_bytes)
+		return -EDQUOT;
+	while (model_count(m) >= s->max_records)
+		oldest(m, false)->there = false;
+	while (held_bytes(m, false) + bytes > s->max_bytes)
+		oldest(m, true)->rec.held = false;
 	j->there = true;
 	j->seq = m->next_seq++;
 	*ret_state = STORE_QUEUED;
@@ -84,7 +91,8 @@ bool model_purge_one(struct model *m)
 		(record->rec.finished_us + s->record_age_us <= m->now_us || model_count(m) > s->max_records))
 		record->there = false;
 	else if (answer &&
-		(answer->rec.finished_us + s->result_age_us <= m->now_us || held_bytes(m) > s->max_bytes))
+		(answer->rec.finished_us + s->result_age_us <= m->now_us ||
+			held_bytes(m, false) > s->max_bytes))
 		answer->rec.held = false;
 	else
 		return false;

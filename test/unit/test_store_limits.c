@@ -96,6 +96,38 @@ static void test_answers_give_way_to_bytes(void **state)
 	assert_int_equal(r->reply.records[0].status, 200);
 }
 
+/* Nothing gives way to a job that does not come in all the same. */
+static void test_a_refusal_drops_nothing(void **state)
+{
+	struct rig *r = *state;
+	static char long_body[100];
+	r->settings.max_records = 6;
+	r->settings.max_bytes = 100;
+	reopen(r);
+	for (uint64_t n = 1; n <= 6; n++)
+		assert_int_equal(rig_enqueue(r, n), 0); /* 12 bytes each */
+	for (uint64_t n = 1; n <= 4; n++)
+		finish(r, n);
+	assert_jobs(r, "dfdfqq"); /* 2 answers of 10, 2 requests of 12 */
+	for (int opened = 0; opened < 2; opened++) {
+		struct store_job job = rig_job(7);
+		job.request = rig_message("", (struct str){ long_body, 77 }); /* 24 + 77 */
+		assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+		assert_int_equal(rig_wait(r)->err, -EDQUOT);
+		assert_jobs(r, "dfdfqq-");
+		if (!strcmp(r->where, "memory"))
+			break;
+		reopen(r); /* where it counts anew */
+	}
+	struct store_job job = rig_job(7);
+	job.request = rig_message("", (struct str){ long_body, 76 });
+	assert_int_equal(store_enqueue(r->store, &job, rig_take, r), 0);
+	assert_int_equal(rig_wait(r)->err, 0);
+	assert_jobs(r, "-fDfqqq"); /* the oldest record, then the other answer */
+	assert_int_equal(rig_enqueue(r, 8), -EDQUOT);
+	assert_jobs(r, "-fDfqqq-");
+}
+
 static void test_ages(void **state)
 {
 	struct rig *r = *state;
@@ -396,6 +428,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_BOTH(test_records_give_way_oldest_end_first),
 		RIG_BOTH(test_answers_give_way_to_bytes),
+		RIG_BOTH(test_a_refusal_drops_nothing),
 		RIG_BOTH(test_ages),
 		RIG_BOTH(test_ages_without_end),
 		RIG_BOTH(test_limits_change_while_it_is_open),
