@@ -183,7 +183,7 @@ static void note_position(
 {
 	struct ticket *entered = NULL;
 	uint32_t n = 0, rank = 0, at = 0;
-	if (now->reserved >= before->reserved || now->started != before->started ||
+	if (now->reserved + 1 != before->reserved || now->started != before->started ||
 		now->next_number != before->next_number || now->retries != before->retries ||
 		now->waiting != before->waiting)
 		return;
