@@ -348,7 +348,11 @@ bool sqlite_open_all(struct sqlite_store *s, char why[STORE_WHY_BYTES])
 	bool any_file = false;
 	if (!take_lock(s, why) || !is_there(s->path, true, why))
 		return false;
-	int r = sql_open(&s->writing, s->path, SQLITE_OPEN_READWRITE);
+	/* Also for one that died when it had just made it: a log alone would be refused. */
+	int r = sqlite_sync_parent(s->path);
+	if (r)
+		return refuse_error(why, s->path, r, "while syncing its directory");
+	r = sql_open(&s->writing, s->path, SQLITE_OPEN_READWRITE);
 	if (r)
 		return refuse_error(why, s->path, r, s->writing.db ? sqlite3_errmsg(s->writing.db) : "");
 	if (!check_kind(&s->writing, s->path, &version, why) || !set_log(s, why))

@@ -190,12 +190,13 @@ static bool is_problem(const struct own_answer *own, const char *name)
 	return !strncmp(own->type, prefix, n) && !strcmp(own->type + n, name);
 }
 
-/* The disk is full, no container can be reached, the pool has gone, or Berth is about to end. */
+/* The disk is full or fails, no container can be reached, the pool has gone, or Berth is about to end. */
 static bool may_be_refused(const struct crash_client *c, const struct own_answer *own)
 {
 	const struct crash_world *w = c->world;
 	bool may_be_away = w->plan.away_ppm && c->asking == ASK_JOB;
-	return (w->disk_fills && is_problem(own, "storage-full")) ||
+	return ((w->disk_fills || w->syncs_fail) && is_problem(own, "storage-full")) ||
+		(w->syncs_fail && is_problem(own, "internal")) ||
 		((w->plan.refuse_ppm || may_be_away) && is_problem(own, "no-container")) ||
 		(may_be_away && is_problem(own, "not-found")) ||
 		(w->draining && is_problem(own, "shutting-down"));
@@ -223,6 +224,8 @@ static void submission_answered(struct crash_client *c)
 	}
 	if (c->status == 200 || c->status == 202 || (j->keyed && is_problem(&own, "key-in-use")))
 		told_acknowledged(w, j, own.id);
+	else if (w->syncs_fail && is_problem(&own, "internal"))
+		TRACE(w, "job %u may have been stored", token_of(c)); /* as when its connection breaks */
 	else if (may_be_refused(c, &own))
 		told_refused(w, j);
 	else

@@ -76,6 +76,7 @@ static void draw_plan(struct crash_plan *p, struct rand *r)
 		.full_ppm = rand_below(r, 6) ? 0 : spread(r, 1000, 200000),
 		.refuse_ppm = rand_below(r, 4) ? 0 : spread(r, 10000, 500000),
 		.away_ppm = rand_below(r, 4) ? 0 : between(r, 100000, 900000),
+		.sync_ppm = rand_below(r, 4) ? 0 : spread(r, 10000, 500000),
 	};
 	struct wire_traits *t = &p->wire;
 	t->latency_min_us = spread(r, 1, 500);
@@ -176,7 +177,8 @@ enum ending {
 
 static struct platter_faults draw_faults(struct crash_world *w, enum ending ending)
 {
-	struct platter_faults f = { .full_ppm = w->disk_fills ? w->plan.full_ppm : 0 };
+	struct platter_faults f = { .full_ppm = w->disk_fills ? w->plan.full_ppm : 0,
+		.sync_ppm = w->syncs_fail ? w->plan.sync_ppm : 0 };
 	if (crash_is_last_life(w))
 		return (struct platter_faults){ 0 };
 	if (ending != END_DRAIN || rand_below(&w->rand, 4) == 0)
@@ -203,7 +205,8 @@ static bool start(struct crash_world *w)
 	w->away = !crash_is_last_life(w) && rand_chance(&w->rand, p->away_ppm);
 	w->reactor =
 		reactor_create(&w->sim->io, w->away ? &w->settings_away : &w->settings, error, sizeof error);
-	VERIFY(w, w->reactor || platter_is_off() || w->disk_fills, "Berth does not start: %s", error);
+	VERIFY(w, w->reactor || platter_is_off() || w->disk_fills || w->syncs_fail,
+		"Berth does not start: %s", error);
 	for (uint32_t i = 0; w->reactor && i < p->clients; i++)
 		crash_client_begin(w);
 	return w->reactor;
@@ -295,6 +298,7 @@ static void live(struct crash_world *w)
 	enum ending ending = draw_ending(w);
 	w->draining = false;
 	w->disk_fills = !crash_is_last_life(w) && w->plan.full_ppm;
+	w->syncs_fail = !crash_is_last_life(w) && w->plan.sync_ppm;
 	w->jobs_by_now = w->plan.jobs * w->life / w->plan.lives;
 	struct platter_faults faults = draw_faults(w, ending);
 	platter_switch_on(&faults);

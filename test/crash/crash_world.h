@@ -28,6 +28,7 @@ struct crash_plan {
 	uint32_t service_max_us, commit_max_us;
 	uint32_t wal_pages, keyed_ppm, cancel_ppm;
 	uint32_t full_ppm;   /* a write finds the disk full */
+	uint32_t sync_ppm;   /* a sync fails */
 	uint32_t refuse_ppm; /* a container refuses a connection */
 	uint32_t away_ppm;   /* a life begins without the pool; it goes, or comes back, by a reload */
 	struct wire_traits wire;
@@ -56,7 +57,7 @@ struct crash_world {
 	struct io_sim *sim;      /* owned */
 	uint64_t began_us;       /* the loop's clock when it was made */
 	struct reactor *reactor; /* owned */
-	bool draining, disk_fills;
+	bool draining, disk_fills, syncs_fail;
 	bool away;            /* the pool is not configured */
 	uint32_t jobs_by_now; /* so many are handed in by its end */
 	struct list clients;

@@ -468,6 +468,8 @@ int platter_sync(int fd)
 {
 	struct open_file *f = file_of(fd);
 	bool last;
+	if (p.faults.sync_ppm && !p.off && rand_chance(p.rand, p.faults.sync_ppm))
+		return -EIO;
 	if (!may_change(&last) || last) /* how far it has come by then is drawn when the power has gone */
 		return -EIO;
 	if (f->inode->is_directory) {

@@ -26,6 +26,7 @@ struct platter_faults {
 	uint64_t off_at;         /* at so many changes from now it goes off; 0: not by itself */
 	uint64_t off_at_removal; /* likewise, when so many names have been removed */
 	uint32_t full_ppm;       /* a write finds the disk full */
+	uint32_t sync_ppm;       /* a sync fails: what it is for stays on its way */
 };
 
 struct platter_stat {

@@ -76,7 +76,7 @@ void told_refused(struct crash_world *w, struct told_job *j)
 /* The least number of crashes after which Berth gives a job up. */
 static uint32_t crashes_to_fail(const struct crash_world *w)
 {
-	if (w->plan.refuse_ppm || w->plan.full_ppm)
+	if (w->plan.refuse_ppm || w->plan.full_ppm || w->plan.sync_ppm)
 		return 0; /* there are other reasons */
 	return w->pool.job_retry == JOB_RETRY_NEVER ? 1 : w->pool.job_attempts;
 }
