@@ -77,7 +77,10 @@ static void key_urls(struct json *j, const struct store_id *id)
 
 static uint32_t position_of(const struct job *job)
 {
-	return job->exchange ? ticket_position(&job->exchange->ticket) : 0;
+	const struct exchange *ex = job->exchange;
+	if (ex && list_linked(&ex->ticket.entry.node) && ex->ticket.state == TICKET_NEW)
+		return job_position_aside(job);
+	return ex ? ticket_position(&ex->ticket) : 0;
 }
 
 /* Of what runs: 0, and no wait. */

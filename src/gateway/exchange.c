@@ -344,7 +344,7 @@ void exchange_drop(struct exchange *ex)
 	exchange_ready(ex);
 	if (ex->ticket.state == TICKET_NEW && ex->ticket.number) {
 		if (list_linked(&ex->ticket.entry.node))
-			list_remove(&reactor_of(ex)->jobs.aside, &ex->ticket.entry.node);
+			list_remove(&ex->route->aside, &ex->ticket.entry.node);
 		pool_forgo(&ex->ticket);
 	}
 	if (!release_ticket(ex))

@@ -271,13 +271,14 @@ static void on_claimed(void *owner, const struct store_reply *reply)
 	}
 	if (!ex || !ex->claiming || job->claims) /* of several, the last one is of this attempt */
 		return;
+	struct route *route = ex->route;
 	ex->claiming = false;
 	if (ex->upstream && reply->err < 0)
 		job_cannot_run(job, reply->err);
 	else if (ex->upstream)
 		upstream_claimed(ex->upstream);
 	if (reply->err == 0)
-		jobs_come_back(job->table);
+		jobs_come_back(route);
 }
 
 struct str job_container(const struct job *job)
@@ -296,6 +297,10 @@ int job_running(struct job *job)
 {
 	struct exchange *ex = job->exchange;
 	bool never = ex->route->settings->job_retry == JOB_RETRY_NEVER;
+	if (never && job_is_behind_one_aside(job)) {
+		ex->claiming = true;
+		return -EAGAIN;
+	}
 	job_begins(job);
 	int err = store_claim(job->table->store, &job->id, exchange_runs(ex), job_container(job),
 		job->started_us, never ? on_claimed : NULL, job);

@@ -54,7 +54,6 @@ struct jobs {
 	uint32_t n_buckets;
 	uint32_t count; /* in memory: not over */
 	uint32_t n_stuck;
-	struct list aside;        /* tickets' nodes: whose start cannot be stored at the moment */
 	uint32_t n_unready;       /* that wait without their requests in memory */
 	uint64_t answer_bytes;    /* of answers on their way to the store, in memory or in files */
 	uint64_t asked_bytes;     /* of results that the store is reading for clients, at most */
@@ -96,6 +95,9 @@ struct job_request {
  * refused. A whole request that has not been admitted (its place is reserved here), or one that waits or
  * runs. False when it is refused, and the client has been told so. */
 bool job_submit(struct exchange *ex, struct watch *w, const struct job_request *req);
+
+/* One that waits until its start can be stored: its place among those, from 1. */
+uint32_t job_position_aside(const struct job *job);
 
 /* ---- what happens to its exchange ---- */
 

@@ -1,5 +1,6 @@
-/* job_aside: jobs whose start cannot be stored (job.retry: never) wait outside of their queues, in which others would
- * wait behind them. One is tried again each time that the store is tidied; when that goes well, all come back. */
+/* job_aside: jobs whose start cannot be stored (job.retry: never) wait outside of their queue, in which others would
+ * wait behind them, and so do the jobs behind them, for their order. The first is tried again each time that the store
+ * is tidied; when that goes well, all come back. */
 #include "base/log.h"
 #include "gateway/exchange.h"
 #include "gateway/job_parts.h"
@@ -29,20 +30,38 @@ void job_set_aside(struct job *job, int err)
 {
 	struct jobs *j = job->table;
 	struct exchange *ex = job->exchange;
-	if (list_empty(&j->aside))
-		log_warning("jobs wait until their start can be stored: %s", strerror(-err));
+	struct list *aside = &ex->route->aside;
+	if (list_empty(aside))
+		log_warning("pool %s: jobs wait until their start can be stored: %s",
+			ex->route->settings->name, strerror(-err));
 	job->state = STORE_QUEUED;
 	job->changes++;
 	exchange_set_aside(ex);
-	insert(&j->aside, ex);
+	insert(aside, ex);
 	if (j->reactor->draining && j->durable)
 		job_leave(job);
 }
 
-static void come_back(struct jobs *j, struct exchange *ex)
+bool job_is_behind_one_aside(const struct job *job)
+{
+	struct list_node *first = list_first(&job->exchange->route->aside);
+	return first && exchange_at(first)->ticket.number < job->exchange->ticket.number;
+}
+
+uint32_t job_position_aside(const struct job *job)
+{
+	const struct list *aside = &job->exchange->route->aside;
+	const struct list_node *own = &job->exchange->ticket.entry.node;
+	uint32_t place = 1;
+	for (struct list_node *n = list_first(aside); n && n != own; n = list_next(aside, n))
+		place++;
+	return place;
+}
+
+static void come_back(struct exchange *ex)
 {
 	struct route *route = ex->route;
-	list_remove(&j->aside, &ex->ticket.entry.node);
+	list_remove(&route->aside, &ex->ticket.entry.node);
 	if (!exchange_join(ex)) {
 		job_failed(ex->job, "out of memory for the queue");
 		exchange_drop(ex);
@@ -50,23 +69,24 @@ static void come_back(struct jobs *j, struct exchange *ex)
 	route_pump(route);
 }
 
-void jobs_try_aside(struct jobs *j)
+void jobs_try_aside(struct route *route)
 {
-	if (!list_empty(&j->aside))
-		come_back(j, exchange_at(list_first(&j->aside)));
+	if (!list_empty(&route->aside))
+		come_back(exchange_at(list_first(&route->aside)));
 }
 
-void jobs_come_back(struct jobs *j)
+void jobs_come_back(struct route *route)
 {
-	if (list_empty(&j->aside))
+	if (list_empty(&route->aside))
 		return;
-	log_info("jobs' starts can be stored again");
-	for (uint32_t n = j->aside.len; n && !list_empty(&j->aside); n--) /* some may be set aside anew */
-		come_back(j, exchange_at(list_first(&j->aside)));
+	log_info("pool %s: jobs' starts can be stored again", route->settings->name);
+	for (uint32_t n = route->aside.len; n && !list_empty(&route->aside);
+		n--) /* some may be set aside anew */
+		come_back(exchange_at(list_first(&route->aside)));
 }
 
-void jobs_leave_aside(struct jobs *j)
+void jobs_leave_aside(struct route *route)
 {
-	while (!list_empty(&j->aside))
-		job_leave(exchange_at(list_first(&j->aside))->job);
+	while (!list_empty(&route->aside))
+		job_leave(exchange_at(list_first(&route->aside))->job);
 }

@@ -74,8 +74,11 @@ void job_leave(struct job *job);
 /* Its start cannot be stored (-errno), and nothing of it was sent: it waits outside of its queue. */
 void job_set_aside(struct job *job, int err);
 
-/* One that waits there goes back to its place in the queue; all do, for a start could be stored; they wait for the next
- * start. */
-void jobs_try_aside(struct jobs *j);
-void jobs_come_back(struct jobs *j);
-void jobs_leave_aside(struct jobs *j);
+/* One with a lower order number does so. */
+bool job_is_behind_one_aside(const struct job *job);
+
+/* The first that waits there goes back to its place in the queue; all do, for a start could be stored; they wait for
+ * the next start of Berth. */
+void jobs_try_aside(struct route *route);
+void jobs_come_back(struct route *route);
+void jobs_leave_aside(struct route *route);

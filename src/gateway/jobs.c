@@ -167,10 +167,10 @@ static void on_tidy(struct io_timer *t)
 		if (route->settings->job_ttl_us)
 			jobs_expire_behind(route);
 		route_pump(route); /* expires, and reads back */
+		jobs_try_aside(route);
 	}
 	if (j->n_stuck)
 		try_stuck_again(j);
-	jobs_try_aside(j);
 	if (j->used)
 		(void)!store_purge(j->store, j->reactor->io->wall_us, on_purged, j);
 	if (j->used)
@@ -190,7 +190,6 @@ bool jobs_init(struct jobs *j, struct reactor *r, char *error, size_t error_size
 	char why[STORE_WHY_BYTES];
 	*j = (struct jobs){ .reactor = r, .durable = strcmp(r->settings->store, "memory") != 0 };
 	j->tidy_timer.on_timer = on_tidy;
-	list_init(&j->aside);
 	settings_for_store(&ss, r->settings);
 	jobs_rehash(j);
 	j->store = j->buckets ? store_open(r->settings->store, &ss, r->io, r->io->ops->post, why) : NULL;
@@ -224,8 +223,8 @@ void jobs_leave_queue(struct jobs *j)
 {
 	if (!j->durable)
 		return;
-	jobs_leave_aside(j);
 	for (uint32_t i = 0; i < j->reactor->n_routes; i++) {
+		jobs_leave_aside(j->reactor->routes[i]);
 		struct pool *p = &j->reactor->routes[i]->pool;
 		for (struct order_entry *e = order_first(&p->queue), *next; e; e = next) {
 			struct exchange *ex = CONTAINER_OF(e, struct exchange, ticket.entry);

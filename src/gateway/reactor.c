@@ -117,6 +117,7 @@ int reactor_add_route(struct reactor *r, const struct pool_settings *ps)
 	route->reactor = r;
 	route->settings = ps;
 	pool_init(&route->pool, &limits);
+	list_init(&route->aside);
 	retry_budget_init(&route->retry_budget, ps->retry_percent, ps->retry_min);
 	r->routes[r->n_routes++] = route;
 	return discoveries_follow(route) ? 0 : -ENOMEM;

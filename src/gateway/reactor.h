@@ -38,7 +38,8 @@ struct route {
 	size_t n_discoveries;
 	struct io_addr *dismissed; /* owned: containers that operators took out, though they are named */
 	uint32_t n_dismissed;
-	bool gone; /* not in the configuration any more: serves its queue, takes nothing new */
+	struct list aside; /* tickets' nodes, by number: of jobs whose start cannot be stored at the moment */
+	bool gone;         /* not in the configuration any more: serves its queue, takes nothing new */
 };
 
 struct front {
