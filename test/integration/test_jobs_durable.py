@@ -559,7 +559,7 @@ def test_jobs_that_may_run_once_only_wait_until_their_start_can_be_stored(durabl
     pid, (_, hard) = berth.process.pid, resource.prlimit(berth.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, hard))
     release.set()
-    berth.wait_for(r"warning: jobs wait until their start can be stored: ")
+    berth.wait_for(r"warning: pool default: jobs wait until their start can be stored: ")
     wait_until(lambda: berth.post("/run_model", b"sync").body == b"sync", "nobody waits behind them")
     assert {berth.get(job["status_url"]).json["state"] for job in jobs[1:]} == {"queued"}
     assert berth.request("DELETE", jobs[-1]["status_url"]).status == 507
