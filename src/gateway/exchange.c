@@ -368,9 +368,11 @@ void exchange_unload(struct exchange *ex)
 
 void exchange_set_aside(struct exchange *ex)
 {
-	exchange_drop_request(ex);
-	reactor_of(ex)->jobs.n_unready += !ex->ticket.unready;
-	ex->ticket.unready = true;
+	if (!ex->lent) { /* else the store is reading its request, which it has not committed yet */
+		exchange_drop_request(ex);
+		reactor_of(ex)->jobs.n_unready += !ex->ticket.unready;
+		ex->ticket.unready = true;
+	}
 	ex->ticket.bytes = exchange_waiting_bytes(ex);
 	ticket_set_aside(&ex->ticket);
 	(void)upstream_give_back(ex->upstream);

@@ -63,7 +63,8 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 		watch_job_committed(job);
 		return;
 	}
-	if (ex->ticket.state == TICKET_NEW && !exchange_join(ex)) {
+	bool is_aside = list_linked(&ex->ticket.entry.node) && ex->ticket.state == TICKET_NEW;
+	if (ex->ticket.state == TICKET_NEW && !is_aside && !exchange_join(ex)) {
 		job_failed(job, "out of memory for the queue");
 		exchange_drop(ex);
 		return;
