@@ -78,7 +78,7 @@ static void key_urls(struct json *j, const struct store_id *id)
 static uint32_t position_of(const struct job *job)
 {
 	const struct exchange *ex = job->exchange;
-	if (ex && list_linked(&ex->ticket.entry.node) && ex->ticket.state == TICKET_NEW)
+	if (ex && exchange_is_aside(ex))
 		return job_position_aside(job);
 	return ex ? ticket_position(&ex->ticket) : 0;
 }

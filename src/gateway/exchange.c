@@ -343,7 +343,7 @@ void exchange_drop(struct exchange *ex)
 {
 	exchange_ready(ex);
 	if (ex->ticket.state == TICKET_NEW && ex->ticket.number) {
-		if (list_linked(&ex->ticket.entry.node))
+		if (exchange_is_aside(ex))
 			list_remove(&ex->route->aside, &ex->ticket.entry.node);
 		pool_forgo(&ex->ticket);
 	}

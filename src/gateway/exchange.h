@@ -95,6 +95,12 @@ static inline uint32_t exchange_runs(const struct exchange *ex)
 	return (uint32_t)ex->ticket.attempts - ex->undelivered - ex->bounces;
 }
 
+/* Of a job whose start cannot be stored: on its route's list aside. */
+static inline bool exchange_is_aside(const struct exchange *ex)
+{
+	return ex->ticket.state == TICKET_NEW && list_linked(&ex->ticket.entry.node);
+}
+
 /* ---- its request; in request.c ---- */
 
 /* A new exchange in RECEIVING with its head serialised; NULL at a limit. method and path: what the container

@@ -102,7 +102,7 @@ uint32_t job_position_aside(const struct job *job);
 /* ---- what happens to its exchange ---- */
 
 /* It has a slot. With job.retry: never that is committed before the request is sent; where it cannot even be handed to
- * the store (-errno), job_cannot_run ends the job once the slot's connection has its exchange. */
+ * the store (-errno), job_cannot_run sets the job aside once the slot's connection has its exchange. */
 MUST_USE int job_running(struct job *job);
 void job_cannot_run(struct job *job, int err);
 void job_queued_again(struct job *job, const char *reason);

@@ -63,8 +63,7 @@ static void on_enqueued(void *owner, const struct store_reply *reply)
 		watch_job_committed(job);
 		return;
 	}
-	bool is_aside = list_linked(&ex->ticket.entry.node) && ex->ticket.state == TICKET_NEW;
-	if (ex->ticket.state == TICKET_NEW && !is_aside && !exchange_join(ex)) {
+	if (ex->ticket.state == TICKET_NEW && !exchange_is_aside(ex) && !exchange_join(ex)) {
 		job_failed(job, "out of memory for the queue");
 		exchange_drop(ex);
 		return;

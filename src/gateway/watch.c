@@ -195,8 +195,8 @@ static void tell_place(struct watch *w)
 {
 	struct job *job = w->job;
 	struct reactor *r = w->client->reactor;
-	if (job->exchange && job->exchange->ticket.state == TICKET_NEW)
-		return; /* it has no place until its start can be stored */
+	if (job->exchange && exchange_is_aside(job->exchange))
+		return; /* it has no place in the queue until its start can be stored */
 	uint32_t position = job->exchange ? ticket_position(&job->exchange->ticket) : 0;
 	char id[48];
 	bool state_is_news = w->told_changes != job->changes, rises = position > w->told_position;
