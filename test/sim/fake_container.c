@@ -7,71 +7,15 @@
 #include "fake_container.h"
 
 #include "http/write.h"
-#include "talk.h"
+#include "seat.h"
 #include "world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum seat_state { SEAT_IDLE, SEAT_READING, SEAT_WORKING, SEAT_ANSWERING, SEAT_HUNG };
-
-/* What is wrong with an answer. */
-enum slip {
-	SLIP_NONE,
-	SLIP_BUSY,
-	SLIP_CLOSE_FIRST,
-	SLIP_CUT,
-	SLIP_NONSENSE,
-	SLIP_BAD_CHUNK,
-	SLIP_EXTRA,
-	SLIP_HANG
-};
-
 enum { HANG_US = 60 * 1000 * 1000, SLOW_CHECK_US = 4 * 1000 * 1000 }; /* at most */
 
-enum { NO_TOKEN = UINT32_MAX, ANSWER_HEAD_BYTES = 1024, CHUNKS = 24, CHUNK_LINE_BYTES = 40 };
-
-struct seat {
-	struct list_node node;            /* on container->seats */
-	struct fake_container *container; /* borrowed: the owner */
-	struct wire_end *end;             /* borrowed */
-	struct reader reader;
-	struct outgoing out;
-	struct event act; /* the work is done; or an idle connection is closed */
-	enum seat_state state;
-	uint32_t token;    /* of the request at hand; NO_TOKEN: a probe */
-	uint64_t began_us; /* its first byte */
-	uint64_t read_bytes;
-	uint32_t answers; /* over this connection */
-	bool reading;     /* the request's end is to come */
-	bool counted;     /* among those in flight */
-	bool gone;        /* the connection has ended, and the container works on */
-	bool vanished;    /* … in the network, which no end has told Berth */
-	bool idle_probe;  /* the request at hand asks whether anything is in flight … */
-	bool by_status;   /* … and the status shall tell */
-	bool head_only;   /* it is a HEAD */
-	bool close;       /* after this answer */
-	bool babbled;     /* what it said too much may be taken for the next answer */
-	bool late;        /* Berth had given the request up before it came: it may be elsewhere by now */
-	enum slip slip;
-};
-
 static const struct wire_ops seat_ops;
-
-static struct rand *rand_of(struct fake_container *c)
-{
-	return &c->world->rand;
-}
-
-static const struct container_plan *plan_of(const struct fake_container *c)
-{
-	return &c->world->plan.container;
-}
-
-static bool chance(struct fake_container *c, uint32_t ppm)
-{
-	return ppm && rand_chance(rand_of(c), ppm);
-}
 
 static void set(struct fake_container *c, struct event *e, uint64_t after_us)
 {
@@ -498,104 +442,6 @@ static void on_room(struct wire_end *e)
 	go_on(s, outgoing_go(&s->out));
 }
 
-static int draw_status(struct fake_container *c)
-{
-	static const int others[] = { 201, 302, 400, 404, 429, 500, 503 };
-	if (chance(c, plan_of(c)->empty_ppm))
-		return rand_below(rand_of(c), 2) ? 204 : 304;
-	if (chance(c, plan_of(c)->status_ppm))
-		return others[rand_below(rand_of(c), ARRAY_LEN(others))];
-	return 200;
-}
-
-static uint32_t draw_length(struct fake_container *c)
-{
-	const struct container_plan *p = plan_of(c);
-	uint32_t most = chance(c, p->big_answer_ppm) ? p->big_answer_max : p->answer_max;
-	return (uint32_t)rand_below(rand_of(c), most + 1);
-}
-
-/* The body in up to CHUNKS chunks. */
-static void write_chunks(struct seat *s, struct writer *w, uint32_t bytes)
-{
-	struct fake_container *c = s->container;
-	const struct ledger *l = &c->world->ledger;
-	uint32_t bad_at =
-		s->slip == SLIP_BAD_CHUNK ? (uint32_t)rand_below(rand_of(c), bytes + 1) : UINT32_MAX;
-	for (uint32_t at = 0; at < bytes;) {
-		uint32_t n = bytes / CHUNKS + 1 + (uint32_t)rand_below(rand_of(c), bytes);
-		if (n > bytes - at)
-			n = bytes - at;
-		write_hex(w, n, 0);
-		write_lit(w, "\r\n");
-		pattern_write(l, w, s->token, SIDE_ANSWER, at, n);
-		at += n;
-		if (at >= bad_at) {
-			write_lit(w, "xx\r\n");
-			return;
-		}
-		write_lit(w, "\r\n");
-	}
-	write_lit(w, "0\r\n\r\n");
-}
-
-static void write_head(struct seat *s, struct writer *w, const struct record *r, enum http_framing framing)
-{
-	struct fake_container *c = s->container;
-	if (chance(c, plan_of(c)->interim_ppm))
-		write_lit(w, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n");
-	write_lit(w, "HTTP/1.1 ");
-	write_u64(w, r->answer_status);
-	write_lit(w, " Said\r\nX-Token: ");
-	write_u64(w, s->token);
-	write_lit(w, "-");
-	write_u64(w, r->deliveries);
-	if (r->bounced)
-		write_lit(w, "\r\nBerth-Busy: 1");
-	write_lit(w, "\r\nContent-Type: application/octet-stream\r\nX-Inner: 1\r\nConnection: x-inner");
-	if (s->close)
-		write_lit(w, ", close");
-	write_lit(w, "\r\n");
-	if (framing == FRAMING_CHUNKED) {
-		write_lit(w, "Transfer-Encoding: chunked\r\n");
-	} else if (framing == FRAMING_LENGTH) {
-		write_lit(w, "Content-Length: ");
-		write_u64(w, r->answer_bytes);
-		write_lit(w, "\r\n");
-	}
-	write_lit(w, "\r\n");
-}
-
-static enum http_framing draw_framing(struct seat *s)
-{
-	struct fake_container *c = s->container;
-	if (s->slip == SLIP_BAD_CHUNK || chance(c, plan_of(c)->chunked_ppm))
-		return FRAMING_CHUNKED;
-	if (chance(c, plan_of(c)->close_framed_ppm))
-		return FRAMING_CLOSE;
-	return FRAMING_LENGTH;
-}
-
-/* The whole answer, as it should be but for a bad chunk. */
-static void write_answer(struct seat *s, struct writer *w, struct record *r)
-{
-	enum http_framing framing = draw_framing(s);
-	if (r->answer_empty && r->answer_status != 200)
-		framing = FRAMING_NONE;
-	bool must_stay = s->reading && s->container->world->plan.calm; /* what still comes would reset it */
-	if (framing == FRAMING_CLOSE && (r->answer_empty || s->slip != SLIP_NONE || must_stay))
-		framing = FRAMING_LENGTH; /* else what is wrong would look right */
-	s->close = framing == FRAMING_CLOSE ||
-		(!must_stay && chance(s->container, plan_of(s->container)->close_ppm));
-	write_head(s, w, r, framing);
-	if (r->answer_empty)
-		return;
-	if (framing == FRAMING_CHUNKED)
-		write_chunks(s, w, r->answer_bytes);
-	else
-		pattern_write(&s->container->world->ledger, w, s->token, SIDE_ANSWER, 0, r->answer_bytes);
-}
-
 static void send_answer(struct seat *s, const char *bytes, size_t n)
 {
 	struct fake_container *c = s->container;
@@ -612,17 +458,17 @@ static void answer_request(struct seat *s)
 	struct world *w = c->world;
 	struct record *r = record_of(s);
 	struct writer out;
-	r->answer_status = s->slip == SLIP_BUSY ? 503 : (uint16_t)draw_status(c);
+	r->answer_status = s->slip == SLIP_BUSY ? 503 : (uint16_t)answer_draw_status(c);
 	r->bounced = s->slip == SLIP_BUSY;
 	r->bounces += r->bounced;
 	r->harmed |= r->bounced; /* it goes elsewhere, where it may fail */
-	r->answer_bytes = draw_length(c);
+	r->answer_bytes = answer_draw_length(c);
 	r->answer_empty = s->head_only || r->answer_status == 204 || r->answer_status == 304;
 	if ((r->answer_empty || !r->answer_bytes) && s->slip == SLIP_BAD_CHUNK)
 		s->slip = SLIP_NONE;
-	size_t room = ANSWER_HEAD_BYTES + r->answer_bytes + (CHUNKS + 2) * CHUNK_LINE_BYTES;
+	size_t room = answer_room(r->answer_bytes);
 	writer_init(&out, world_scratch(w, room), room);
-	write_answer(s, &out, r);
+	answer_write(s, &out, r);
 	CHECK(!out.overflow);
 	size_t n = writer_len(&out);
 	if (s->slip == SLIP_CUT)
